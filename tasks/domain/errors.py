@@ -1,0 +1,274 @@
+"""The one tree of errors that people and retry policies see.
+
+    ReelrouteError
+    ├── Retryable    trying the same step again may help (429, 5xx, reset)
+    ├── Permanent    trying again gives the same answer (bad file, bad key, bad YAML)
+    └── Ambiguous    we cannot know whether it happened (the answer was lost)
+
+Each class below is one of the three and has a stable ``code``, which ends up in the
+ledger, in reports and in ``--json`` output. Vendor exceptions are translated in the
+module that knows the vendor, with ``raise ... from None`` where their text could hold
+a signed URL or a key.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReelrouteError(Exception):
+    """Something went wrong that we can name.
+
+    Attributes:
+        message: What happened, to what, in one sentence, free of secrets.
+        hint: What the reader can do about it, or "".
+        code: Stable snake_case name of the kind of failure.
+        exit_code: What the command line returns when this ends a whole run:
+            1 some videos failed, 2 input is wrong, 3 a service refused or is out of reach.
+    """
+
+    code: str = "error"
+    exit_code: ClassVar[int] = 1
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+
+class Retryable(ReelrouteError):
+    """The same step may succeed later.
+
+    Attributes:
+        retry_after_s: Seconds that the other side asked us to wait, or None.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class Permanent(ReelrouteError):
+    """The same step would fail the same way again."""
+
+
+class Ambiguous(ReelrouteError):
+    """The step may or may not have happened; never repeat it blindly."""
+
+
+# --- what the user wrote -----------------------------------------------------------------
+
+
+class InputInvalid(Permanent):
+    """A pipeline file, a setting or an argument is wrong; nothing was run."""
+
+    code = "input_invalid"
+    exit_code = 2
+
+
+# --- storage -----------------------------------------------------------------------------
+
+
+class ObjectMissing(Permanent):
+    """The object is not there (any more)."""
+
+    code = "object_missing"
+    default_hint = "it was deleted or renamed after it was listed; the next run will not see it"
+
+
+class LocationMissing(Permanent):
+    """The folder, bucket or container does not exist."""
+
+    code = "location_missing"
+    exit_code = 2
+
+
+class AccessDenied(Permanent):
+    """The credentials are valid but do not allow this."""
+
+    code = "access_denied"
+    exit_code = 3
+
+
+class KeyUnsafe(Permanent):
+    """The key would leave its root, or no client could fetch it by URL."""
+
+    code = "key_unsafe"
+    default_hint = "rename the object: keys with '.' or '..' segments cannot be addressed safely"
+
+
+class NotSignable(Permanent):
+    """No URL can be signed for this object with what we have."""
+
+    code = "not_signable"
+
+
+class PreconditionFailed(Retryable):
+    """Somebody else wrote the object first; read it again and redo the change."""
+
+    code = "precondition_failed"
+
+
+class StorageUnavailable(Retryable):
+    """The store did not answer, or answered that it is busy."""
+
+    code = "storage_unavailable"
+    exit_code = 3
+
+
+# --- inference service -------------------------------------------------------------------
+
+
+class AuthRefused(Permanent):
+    """The service does not accept our key (401, 403)."""
+
+    code = "auth_refused"
+    exit_code = 3
+    default_hint = "check ROBOFLOW_API_KEY: it must belong to the workspace that owns the model"
+
+
+class PlanRefused(Permanent):
+    """The workspace's plan does not include this (402, 423)."""
+
+    code = "plan_refused"
+    exit_code = 3
+    default_hint = "the workspace's plan or credits do not cover video inference"
+
+
+class RateLimited(Retryable):
+    """The service asked us to slow down (429)."""
+
+    code = "rate_limited"
+    exit_code = 3
+
+
+class ServiceUnavailable(Retryable):
+    """The service could not be reached, or failed on its side, before it took the request."""
+
+    code = "service_unavailable"
+    exit_code = 3
+
+
+class RequestRefused(Permanent):
+    """The service understood the request and refuses it (400, 404, 422)."""
+
+    code = "request_refused"
+
+
+class ModelUnknown(Permanent):
+    """The service has no such model, or its kind cannot run on videos."""
+
+    code = "model_unknown"
+    exit_code = 3
+
+
+class SubmissionUnknown(Ambiguous):
+    """The request left us and no answer came: the job may exist and may be billed."""
+
+    code = "submission_unknown"
+    default_hint = "never resubmitted on its own; settle it with `reelroute replay PIPELINE --unknown`"
+
+
+class JobFailed(Permanent):
+    """The service ran the job and says that it failed.
+
+    Attributes:
+        code: The service's own code where it gives one, else ``job_failed``.
+    """
+
+    code = "job_failed"
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        if code:
+            self.code = code
+
+
+class JobUnknown(Permanent):
+    """The service does not know the job id (any more)."""
+
+    code = "job_unknown"
+
+
+class DeadlinePassed(Permanent):
+    """The job was not finished within the pipeline's deadline."""
+
+    code = "deadline_passed"
+    default_hint = "the job may still finish: `reelroute replay PIPELINE --failed` collects a late result"
+
+
+class ResultExpired(Retryable):
+    """The result URL no longer works; asking for the job again gives a fresh one."""
+
+    code = "result_expired"
+
+
+class ResultInvalid(Permanent):
+    """What was downloaded is not a results JSON that can be trusted."""
+
+    code = "result_invalid"
+
+
+# --- videos and models ---------------------------------------------------------------------
+
+
+class VideoUnreadable(Permanent):
+    """The bytes are not a video that we can decode."""
+
+    code = "video_unreadable"
+
+
+class VideoEmpty(VideoUnreadable):
+    """The object has no bytes, or no frames."""
+
+    code = "video_empty"
+
+
+class VideoTruncated(VideoUnreadable):
+    """The file ends before its own index says that it should."""
+
+    code = "video_truncated"
+    default_hint = "upload the file again: it was cut short"
+
+
+class VideoTooLarge(Permanent):
+    """The video is longer or larger than the service allows."""
+
+    code = "video_too_large"
+
+
+class FpsTooHigh(Permanent):
+    """More frames per second were asked for than the video has."""
+
+    code = "fps_too_high"
+    default_hint = "lower `inference.fps` to at most the video's own frame rate"
+
+
+class ModelInvalid(Permanent):
+    """The model file cannot be loaded or its outputs are of no known layout."""
+
+    code = "model_invalid"
+    exit_code = 2
+
+
+# --- routes and ledger -----------------------------------------------------------------------
+
+
+class DeliveryFailed(Permanent):
+    """A route could not take this video's predictions."""
+
+    code = "delivery_failed"
+
+
+class LedgerUnusable(Permanent):
+    """The ledger cannot be opened: unreadable, read-only, or from a newer version."""
+
+    code = "ledger_unusable"
+    exit_code = 2
+
+
+class LedgerConflict(Retryable):
+    """Another process moved the row first; what we believed about it is out of date."""
+
+    code = "ledger_conflict"

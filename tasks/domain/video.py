@@ -1,0 +1,95 @@
+"""What a video is: an object version in a store, and what its container says about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+
+# The containers that the hosted Video Inference API takes, and those that PyAV reads besides.
+HOSTED_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".webm"})
+VIDEO_SUFFIXES = HOSTED_SUFFIXES | {".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".hevc"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoRef:
+    """One version of one object.
+
+    Attributes:
+        uri: ``scheme://container/key`` with the key verbatim, never percent-encoded.
+        version: S3 version id or ETag, GCS generation, Azure ETag, file mtime and size.
+        size: Bytes.
+        modified: Last change, timezone-aware UTC.
+        name: What routes call the video: its key below the source's prefix (``/``-separated),
+            preceded by the source's label where a pipeline has several sources.
+    """
+
+    uri: str
+    version: str
+    size: int = field(compare=False)
+    modified: datetime = field(compare=False)
+    name: str = field(compare=False)
+
+    @property
+    def scheme(self) -> str:
+        """``file``, ``s3``, ``gs`` or ``az``."""
+        return self.uri.split("://", 1)[0]
+
+    @property
+    def suffix(self) -> str:
+        """Extension of the name with its dot and its case kept, or ""."""
+        last = self.name.rsplit("/", 1)[-1]
+        dot = last.rfind(".")
+        return last[dot:] if dot > 0 else ""
+
+    def __str__(self) -> str:
+        """The name with control characters escaped, fit for a log line."""
+        return printable(self.name)
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters and lone surrogates escaped, everything else as it is."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What the container and a count of its frames say.
+
+    Attributes:
+        width, height: Coded size in pixels, before any rotation is applied.
+        rotation: Counter-clockwise degrees by which a player turns the frame (0, 90, 180, 270).
+        fps: Average frame rate as the container states it.
+        frame_count: Frames that a decoder gives out (never the header's own count).
+        duration_s: Seconds.
+        container: Short name such as ``mp4``, ``avi``, ``webm``.
+        codec: Such as ``h264``.
+    """
+
+    width: int
+    height: int
+    rotation: int
+    fps: Fraction
+    frame_count: int
+    duration_s: float
+    container: str
+    codec: str
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """(width, height) as a viewer sees it, after rotation."""
+        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """A URL that grants access to whoever holds it: never shown, logged or stored.
+
+    Attributes:
+        url: Use it byte for byte; re-encoding breaks the signature.
+        expires_at: When it really stops working, which may be earlier than asked for;
+            None for a public object's plain URL.
+    """
+
+    url: str = field(repr=False)
+    expires_at: datetime | None

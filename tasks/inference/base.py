@@ -1,0 +1,104 @@
+"""What reelroute asks of whoever runs the model.
+
+One job is one video under one inference spec. Submitting costs money and is not idempotent,
+so a backend never retries a submission whose answer was lost: it raises
+:class:`tasks.domain.errors.SubmissionUnknown`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tasks.domain.job import InferenceSpec, ModelRef
+from tasks.domain.predictions import TaskType
+from tasks.domain.video import SignedUrl
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the service knows of a model; looked up once per run.
+
+    Attributes:
+        ref: The model.
+        task: Its inference type; the job request must name it.
+        classes: Class names in the order of their ids; empty for foundation models.
+    """
+
+    ref: ModelRef
+    task: TaskType
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalVideo:
+    """A file on this machine that the service cannot fetch and that is uploaded instead.
+
+    Attributes:
+        path: Where it is.
+        upload_name: Unique name to give it at the service (two files of one basename
+            would overwrite each other there).
+    """
+
+    path: Path
+    upload_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One answer to "how is this job?" (a failed job is raised, not returned).
+
+    Attributes:
+        done: True once the results can be downloaded.
+        result_url: Set when done; expires, so download at once.
+    """
+
+    done: bool
+    result_url: SignedUrl | None = field(default=None, repr=False)
+
+
+class InferenceBackend(Protocol):
+    """Submit, check and download jobs. Asynchronous; one instance serves many jobs at once.
+
+    Every method may raise ``AuthRefused``, ``PlanRefused``, ``RateLimited`` (with its wait),
+    ``ServiceUnavailable`` and ``RequestRefused`` of :mod:`tasks.domain.errors`.
+    """
+
+    async def describe(self, models: tuple[ModelRef, ...]) -> tuple[ModelInfo, ...]:
+        """Look up type and classes of each model.
+
+        Raises:
+            ModelUnknown: The service has no such model, or not for videos.
+        """
+        ...
+
+    async def submit(self, video: SignedUrl | LocalVideo, spec: InferenceSpec, models: tuple[ModelInfo, ...]) -> str:
+        """Start the job and return its id.
+
+        Raises:
+            SubmissionUnknown: The request was sent and its answer was lost.
+        """
+        ...
+
+    async def check(self, job_id: str) -> JobStatus:
+        """Ask once how the job is.
+
+        Raises:
+            JobFailed: The service says so; the error carries its code and message.
+            JobUnknown: The service does not know the id.
+        """
+        ...
+
+    async def download(self, result_url: SignedUrl, target: Path) -> int:
+        """Stream the results to ``target`` (which appears only when whole); return the bytes.
+
+        Raises:
+            ResultExpired: The URL no longer works; ``check`` gives a fresh one.
+            ResultInvalid: The body is not JSON, or too large.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...

@@ -1,0 +1,114 @@
+"""What reelroute asks of a store, whichever cloud or folder it is.
+
+A :class:`Storage` is bound to a root such as ``s3://bucket/2026/`` and speaks in keys below
+it. Keys are text, ``/``-separated, taken and returned verbatim: never normalised (NFC and NFD
+are different keys), never percent-encoded, never stripped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from tasks.domain.video import SignedUrl
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One version of one object, as a listing or a stat gives it.
+
+    Attributes:
+        key: Below the storage's root.
+        uri: ``scheme://container/key``, verbatim.
+        version: Identity of the content; also the token that ``if_match`` takes.
+        size: Bytes.
+        modified: Timezone-aware UTC.
+    """
+
+    key: str
+    uri: str
+    version: str
+    size: int
+    modified: datetime
+
+
+class Storage(Protocol):
+    """List, sign, read and write below one root. Synchronous and safe to share by threads.
+
+    Every method raises :class:`tasks.domain.errors.KeyUnsafe` for a key that would leave the
+    root, ``AccessDenied`` when the credentials do not allow it, and ``StorageUnavailable``
+    when the store does not answer.
+    """
+
+    @property
+    def root(self) -> str:
+        """URI of the root, with its trailing slash."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Stream the objects whose key starts with ``prefix``, lazily, in constant memory.
+
+        Raises:
+            LocationMissing: The root itself does not exist.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Say what is there now.
+
+        Raises:
+            ObjectMissing: Nothing is.
+        """
+        ...
+
+    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+        """Make a URL that lets its holder GET the object (ranges included) until it expires.
+
+        Raises:
+            NotSignable: This store cannot, or not with these credentials.
+        """
+        ...
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Read ``length`` bytes from ``start``; fewer only where the object ends.
+
+        Raises:
+            ObjectMissing: Nothing is there.
+        """
+        ...
+
+    def download(self, key: str, target: Path) -> None:
+        """Stream the object to a local file; ``target`` appears only when it is whole."""
+        ...
+
+    def write(
+        self, key: str, data: bytes, *, content_type: str = "application/octet-stream", if_match: str | None = None
+    ) -> str:
+        """Write the whole object at once and return its new version.
+
+        Args:
+            if_match: None overwrites; "" writes only if the object is absent; a version
+                writes only over exactly that version.
+
+        Raises:
+            PreconditionFailed: ``if_match`` no longer holds.
+        """
+        ...
+
+    def upload(self, key: str, source: Path, *, content_type: str = "application/octet-stream") -> str:
+        """Write a large object from a local file, streaming; return its new version."""
+        ...
+
+    def write_many(self, items: Iterator[tuple[str, bytes]], *, content_type: str) -> int:
+        """Write many small objects with bounded concurrency; return how many.
+
+        Raises the first failure after the writes under way have ended.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+        ...
