@@ -1,0 +1,207 @@
+"""Routes of a pipeline: where predictions go, and how, as the file says it.
+
+Settings only; what each route does with predictions is in ``tasks/sinks``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from config.available import LABELBOX_UPLOAD, available_forms
+from config.fields import (
+    THRESHOLD,
+    Allowed,
+    Duration,
+    Folder,
+    Name,
+    Number,
+    RouteLocation,
+    Section,
+    Template,
+    Threshold,
+    like,
+    no_repeats,
+    not_empty,
+)
+from config.problems import refuse
+from config.units import DURATIONS
+
+FOLDERS = f"{available_forms()}; may hold {{date}} and {{pipeline}}"
+TEXT = "text"
+
+
+class RouteSettings(Section):
+    """What every route has.
+
+    Attributes:
+        name: Unique in its pipeline. "" in a file that leaves it out; a Pipeline's routes all
+            have one.
+    """
+
+    name: Annotated[
+        str,
+        like(r"[a-z0-9][a-z0-9-]*", "is not a name for a route"),
+        Field(description="What reports and `--route` call it."),
+        Allowed("lower-case letters, digits and '-', different for each route"),
+    ] = ""
+
+    def fingerprint(self) -> str:
+        """Hash what the route does, as 16 hex digits: another hash means to deliver again.
+
+        The name is left out, and so is whatever equals its default: a key that a later version
+        adds does not make every delivery of the past look out of date. Placeholders count as
+        written, so that the turn of a day changes nothing.
+        """
+        settings = self.model_dump(exclude={"name"}, exclude_defaults=True)
+        canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=_plain)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _plain(value: timedelta) -> float:
+    return value.total_seconds()
+
+
+class ResultsRoute(RouteSettings):
+    """Keep the results as files, one set per video."""
+
+    to: Annotated[Literal["results"], Field(description="Results as files, one set per video."), Allowed("results")]
+    uri: Annotated[RouteLocation, Field(description="Where the files go."), Allowed(FOLDERS)]
+    formats: Annotated[
+        tuple[Literal["json", "parquet"], ...],
+        AfterValidator(not_empty),
+        AfterValidator(no_repeats),
+        Field(description="The service's own JSON, a table of detections, or both."),
+        Allowed("a list of json, parquet"),
+    ] = ("json", "parquet")
+
+
+class LightlyRoute(RouteSettings):
+    """Write predictions into a LightlyOne datasource."""
+
+    to: Annotated[Literal["lightly"], Field(description="Predictions of a LightlyOne datasource."), Allowed("lightly")]
+    datasource: Annotated[
+        RouteLocation, Field(description="Root of the Lightly datasource, above `.lightly/`."), Allowed(FOLDERS)
+    ]
+    task_name: Annotated[
+        str,
+        # LightlyOne's own rule, less "/" (a task is one folder) and hidden folders.
+        like(r"[A-Za-z0-9_+=,@:-][A-Za-z0-9_+=,.@:-]*", "is not a name for a task"),
+        Field(description="Prediction task; a folder below `.lightly/predictions/`."),
+        Allowed("letters, digits and _ + = , . @ : -"),
+    ]
+    fill: Annotated[
+        Literal["none", "nearest", "hold"],
+        Field(
+            description="Frames between inferred ones: no file, a copy of the nearest, or of the one before. "
+            "Copies bias a selection's class balance."
+        ),
+        Allowed("none, nearest, hold"),
+    ] = "none"
+    input_root: Annotated[
+        Folder | None,
+        Field(description="Root of the *input* datasource, to which file names are relative. Default: the source."),
+        Allowed(f"{available_forms()}; every source must be in it"),
+    ] = None
+    min_confidence: Annotated[
+        Threshold | None, Field(description="Leaves out weaker predictions."), Allowed(THRESHOLD)
+    ] = None
+
+
+class LabelboxRoute(RouteSettings):
+    """Write predictions as Labelbox takes them: objects tracked through time."""
+
+    to: Annotated[Literal["labelbox"], Field(description="Predictions for Labelbox."), Allowed("labelbox")]
+    upload: Annotated[
+        bool,
+        Field(validate_default=True, description="Upload to a model run. Not available yet."),
+        Allowed("false"),
+    ] = True
+    uri: Annotated[
+        RouteLocation | None,
+        Field(validate_default=True, description="Where the NDJSON files go; needed with `upload: false`."),
+        Allowed(FOLDERS),
+    ] = None
+    dataset: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
+    ontology: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
+    model: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
+    model_run: Annotated[
+        Template | None,
+        Field(description="Used by the upload only."),
+        Allowed("text; may hold {date} and {pipeline}"),
+    ] = None
+    min_confidence: Annotated[
+        Threshold | None,
+        Field(description="Leaves out weaker predictions: Labelbox keeps no confidence of video objects."),
+        Allowed(THRESHOLD),
+    ] = None
+    max_gap: Annotated[
+        Duration,
+        Folder,
+        Field(description="Unseen for longer than this, an object starts a new segment."),
+        Allowed(DURATIONS),
+    ] = timedelta(seconds=2)
+    keyframe_tolerance: Annotated[
+        Number,
+        Field(ge=0, description="Pixels by which a box may be off where keyframes are thinned out."),
+        Allowed("a number from 0 up, in pixels of the video"),
+    ] = 2.0
+    classes: Annotated[
+        dict[Name, Name] | None,
+        Field(description="What a class is called in the ontology, where it has another name there."),
+        Allowed("the model's class names, each with its name in Labelbox"),
+    ] = None
+
+    @field_validator("upload")
+    @classmethod
+    def _upload_works(cls, upload: bool) -> bool:
+        if upload and not LABELBOX_UPLOAD:
+            raise refuse(
+                "upload to Labelbox model runs is not available in this version; use `upload: false` with `uri:`"
+            )
+        return upload
+
+    @field_validator("uri")
+    @classmethod
+    def _files_go_somewhere(cls, uri: str | None, info: ValidationInfo) -> str | None:
+        if uri is None and info.data.get("upload") is False:
+            raise refuse("'uri' is missing: `upload: false` writes files there")
+        return uri
+
+
+class VideoRoute(RouteSettings):
+    """Draw predictions into copies of the videos."""
+
+    to: Annotated[Literal["video"], Field(description="Annotated copies of the videos."), Allowed("video")]
+    uri: Annotated[RouteLocation, Field(description="Where the copies go."), Allowed(FOLDERS)]
+    min_confidence: Annotated[
+        Threshold | None, Field(description="Leaves out weaker predictions."), Allowed(THRESHOLD)
+    ] = None
+
+
+Route = Annotated[ResultsRoute | LightlyRoute | LabelboxRoute | VideoRoute, Field(discriminator="to")]
+
+ROUTES: dict[str, type[ResultsRoute | LightlyRoute | LabelboxRoute | VideoRoute]] = {
+    "results": ResultsRoute,
+    "lightly": LightlyRoute,
+    "labelbox": LabelboxRoute,
+    "video": VideoRoute,
+}
+
+
+def named(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Give each route without a name its ``to``, with -2, -3 where that is taken."""
+    taken = {route.name for route in routes if route.name}
+    result = []
+    for route in routes:
+        name, number = route.name or route.to, 1
+        while not route.name and name in taken:
+            number += 1
+            name = f"{route.to}-{number}"
+        taken.add(name)
+        result.append(route.model_copy(update={"name": name}))
+    return tuple(result)

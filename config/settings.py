@@ -1,0 +1,172 @@
+"""Settings of the machine and the person, from the environment: where state is, who we are.
+
+What a pipeline does is in its file; what differs from machine to machine, and every secret, is
+here. A ``.env`` file in the working directory counts as environment, and the environment proper
+comes first.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.available import LEDGERS, available_forms, available_names
+from config.fields import Allowed, Folder, allowed_in
+from config.problems import explain_value, nearest, quoted, refuse_value
+from tasks.domain.errors import InputInvalid
+
+_ROBOFLOW_HOST = re.compile(r"(^|\.)roboflow\.(com|eu|one)$")
+
+
+def _absolute(path: Path) -> Path:
+    # Path keeps "..", and raises for the home of a user that does not exist.
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+
+
+def _ledger_url(secret: SecretStr) -> SecretStr:
+    """Accept the URL of a ledger that this version can open, with a relative path made absolute."""
+    dialect, separator, rest = secret.get_secret_value().partition("://")
+    driver = dialect.partition("+")[0]
+    if not separator or driver not in LEDGERS:
+        raise refuse_value("is not the URL of a ledger", suggestion=nearest(driver, LEDGERS))
+    if not LEDGERS[driver]:
+        raise refuse_value(f"is a {driver} ledger, which is not available in this version")
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or path in ("", ":memory:"):
+        raise refuse_value("names no file; a ledger in memory would forget what was paid for")
+    return SecretStr(f"{dialect}:///{_absolute(Path(path))}")
+
+
+def _api_url(url: str) -> str:
+    # No path: the official SDK, which looks models up, drops it and asks elsewhere.
+    try:
+        sound = re.fullmatch(r"https?://[^/@?#\s]+/?", url) and urlsplit(url).port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise refuse_value("is not the address of a server", hide=True)
+    return url.rstrip("/")
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _stripped(secret: SecretStr | None) -> SecretStr | None:
+    # A key read from a file often has the file's last newline, and would be refused with it.
+    text = secret.get_secret_value().strip() if secret else ""
+    return SecretStr(text) if text else None
+
+
+def _default_ledger(data: dict[str, Any]) -> SecretStr:
+    return SecretStr(f"sqlite:///{data['home']}/ledger.db")
+
+
+def _default_results(data: dict[str, Any]) -> str:
+    return f"file://{data['home']}/results/"
+
+
+class Settings(BaseSettings):
+    """What the environment says. Make one with :meth:`load`."""
+
+    # Field names are not read from the environment, only the aliases: HOME is not our home.
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Annotated[
+        Path,
+        AfterValidator(_absolute),
+        Field(validation_alias="REELROUTE_HOME", description="State: the ledger and, by default, results."),
+        Allowed("a folder"),
+    ] = Path(".reelroute")
+    ledger_url: Annotated[
+        SecretStr,  # may hold a password
+        AfterValidator(_ledger_url),
+        Field(
+            validation_alias="REELROUTE_LEDGER_URL",
+            default_factory=_default_ledger,
+            description="The ledger. Default: `ledger.db` in the home.",
+        ),
+        Allowed(f"sqlite:///path/to/ledger.db (available: {available_names(LEDGERS)})"),
+    ]
+    results_url: Annotated[
+        Folder,
+        Field(
+            validation_alias="REELROUTE_RESULTS_URL",
+            default_factory=_default_results,
+            description="Where each job's results JSON is kept, to be routed again. Default: `results/` in the home.",
+        ),
+        Allowed(available_forms()),
+    ]
+    roboflow_api_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(validation_alias="ROBOFLOW_API_KEY", description="Key of the workspace that owns the model."),
+        Allowed("a key"),
+    ] = None
+    roboflow_api_url: Annotated[
+        str,
+        AfterValidator(_api_url),
+        Field(validation_alias="ROBOFLOW_API_URL", description="Where Roboflow's API is, or a service of your own."),
+        Allowed("http:// or https:// and a host, without path, user or query"),
+    ] = "https://api.roboflow.com"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(_lower),
+        Field(validation_alias="REELROUTE_LOG_LEVEL", description="How much is logged."),
+        Allowed("debug, info, warning, error"),
+    ] = "info"
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the settings; tell every mistake in them at once.
+
+        Raises:
+            InputInvalid: A variable has a value that cannot be. The message names the variable,
+                its value unless that may be secret, and what is allowed.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            found = [_explained(detail) for detail in error.errors(include_url=False)]
+            raise InputInvalid("\n".join(text for text in found if text)) from None
+        except UnicodeDecodeError:
+            raise InputInvalid("the file .env in the working directory is not UTF-8 text") from None
+
+    def service_for(self, backend: str) -> str | None:
+        """Return the base URL of a backend's service, or None where a run has to start its own.
+
+        ``ROBOFLOW_API_URL`` can also name a service of one's own for ``local``. It never does if
+        it is an address of Roboflow's: people choose ``local`` to keep their footage.
+        """
+        if backend != "local":
+            return self.roboflow_api_url
+        host = urlsplit(self.roboflow_api_url).hostname or ""
+        host = host.rstrip(".")  # the same host, written as DNS does
+        return None if _ROBOFLOW_HOST.search(host) else self.roboflow_api_url
+
+
+def _explained(detail: ErrorDetails) -> str:
+    """One mistake in words; "" for one that only follows from another."""
+    if detail["type"] == "default_factory_not_called":
+        return ""
+    variable = str(detail["loc"][0])
+    fields = {str(info.validation_alias): name for name, info in Settings.model_fields.items()}
+    field = fields[variable]
+    shown = "its value" if field in ("ledger_url", "roboflow_api_key") else quoted(str(detail["input"]))
+    message, allowed, suggestion = explain_value(detail, shown)
+    meant = f"; did you mean '{suggestion}'?" if suggestion else ""
+    return f"{variable}: {message}{meant}\n    allowed: {allowed or allowed_in(Settings, field)}"

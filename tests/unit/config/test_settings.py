@@ -1,0 +1,182 @@
+"""Settings from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from tasks.domain.errors import InputInvalid
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for info in Settings.model_fields.values():
+        monkeypatch.delenv(str(info.validation_alias), raising=False)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **env: str) -> Settings:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **env: str) -> str:
+    with pytest.raises(InputInvalid) as caught:
+        load(monkeypatch, **env)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def test_nothing_needs_to_be_set(here: Path) -> None:
+    """State is in the working directory; there is no key."""
+    settings = Settings.load()
+    assert here / ".reelroute" == settings.home
+    assert f"sqlite:///{here}/.reelroute/ledger.db" == settings.ledger_url.get_secret_value()
+    assert f"file://{here}/.reelroute/results/" == settings.results_url
+    assert (None, "https://api.roboflow.com", "info") == (
+        settings.roboflow_api_key,
+        settings.roboflow_api_url,
+        settings.log_level,
+    )
+
+
+def test_ledger_and_results_follow_the_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One variable moves all state, and the same folder is meant from anywhere."""
+    settings = load(monkeypatch, REELROUTE_HOME="state/../state")
+    assert here / "state" == settings.home
+    assert f"sqlite:///{here}/state/ledger.db" == settings.ledger_url.get_secret_value()
+    assert f"file://{here}/state/results/" == settings.results_url
+
+
+def test_each_variable_is_read(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that is documented."""
+    settings = load(
+        monkeypatch,
+        REELROUTE_HOME="/state",
+        REELROUTE_LEDGER_URL="sqlite:///ledgers/a.db",
+        REELROUTE_RESULTS_URL="out",
+        ROBOFLOW_API_KEY="rf_key\n",
+        ROBOFLOW_API_URL="https://api.roboflow.eu/",
+        REELROUTE_LOG_LEVEL="DEBUG",
+    )
+    assert Path("/state") == settings.home
+    assert f"sqlite:///{here}/ledgers/a.db" == settings.ledger_url.get_secret_value()
+    assert f"file://{here}/out/" == settings.results_url
+    assert settings.roboflow_api_key is not None
+    assert "rf_key" == settings.roboflow_api_key.get_secret_value()
+    assert ("https://api.roboflow.eu", "debug") == (settings.roboflow_api_url, settings.log_level)
+
+
+def test_the_home_folder_of_the_user_is_not_ours(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOME is set on every machine; only REELROUTE_HOME counts."""
+    assert here / ".reelroute" == load(monkeypatch, HOME="/home/ann", LOG_LEVEL="x", LEDGER_URL="x").home
+
+
+def test_a_tilde_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A .env file has no shell to expand it."""
+    assert Path("/home/ann/rr") == load(monkeypatch, HOME="/home/ann", REELROUTE_HOME="~/rr").home
+
+
+def test_a_user_who_does_not_exist_has_no_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a shell, the text then stays."""
+    assert here / "~nosuchuser" == load(monkeypatch, REELROUTE_HOME="~nosuchuser").home
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_an_empty_key_is_no_key(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """CI systems set what they lack to nothing."""
+    assert load(monkeypatch, ROBOFLOW_API_KEY=value).roboflow_api_key is None
+
+
+def test_an_empty_variable_counts_as_unset(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so gives its default."""
+    settings = load(monkeypatch, REELROUTE_HOME="", REELROUTE_LOG_LEVEL="", REELROUTE_LEDGER_URL="")
+    assert (here / ".reelroute", "info") == (settings.home, settings.log_level)
+
+
+def test_a_dotenv_file_counts_where_the_environment_is_silent(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And other programs' lines in it are left to them."""
+    lines = "REELROUTE_LOG_LEVEL=error\nROBOFLOW_API_KEY='from file'\nOTHER_THING=5\nREELROUTE_HOME=/from-file\n"
+    (here / ".env").write_text(lines, encoding="utf-8")
+    settings = load(monkeypatch, REELROUTE_HOME="/from-env")
+    assert (Path("/from-env"), "error") == (settings.home, settings.log_level)
+    assert settings.roboflow_api_key is not None
+    assert "from file" == settings.roboflow_api_key.get_secret_value()
+
+
+def test_a_dotenv_file_that_is_no_text_is_told(here: Path) -> None:
+    """No UnicodeDecodeError gets out."""
+    (here / ".env").write_bytes(b"ROBOFLOW_API_KEY=\xff\n")
+    with pytest.raises(InputInvalid, match=r"\.env in the working directory is not UTF-8"):
+        Settings.load()
+
+
+def test_no_secret_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a repr nor in a dump for a log."""
+    settings = load(monkeypatch, ROBOFLOW_API_KEY="hunter2", REELROUTE_LEDGER_URL="sqlite:///hunter2.db")
+    assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("REELROUTE_LEDGER_URL", "ledger.db", "its value is not the URL of a ledger"),
+        ("REELROUTE_LEDGER_URL", "sqlit:///a.db", "did you mean 'sqlite'?"),
+        ("REELROUTE_LEDGER_URL", "sqlite://", "its value names no file"),
+        ("REELROUTE_LEDGER_URL", "sqlite:///", "its value names no file"),
+        ("REELROUTE_LEDGER_URL", "sqlite:///:memory:", "its value names no file"),
+        ("REELROUTE_LEDGER_URL", "sqlite://relative.db", "its value names no file"),
+        ("REELROUTE_LEDGER_URL", "postgresql+psycopg://u:hunter2@h/db", "postgresql ledger, which is not available"),
+        ("REELROUTE_LEDGER_URL", "mysql://u:hunter2@h/db", "its value is not the URL of a ledger"),
+        ("REELROUTE_RESULTS_URL", "s3://bucket/x", "s3:// is not available in this version"),
+        ("REELROUTE_RESULTS_URL", "s3://k:hunter2@bucket/x", "the value has more than a name"),
+        ("ROBOFLOW_API_URL", "api.roboflow.com", "the value is not the address of a server"),
+        ("ROBOFLOW_API_URL", "https://api.roboflow.com/v1", "the value is not the address of a server"),
+        ("ROBOFLOW_API_URL", "https://api.roboflow.com?api_key=hunter2", "the value is not the address of a server"),
+        ("ROBOFLOW_API_URL", "https://u:hunter2@host", "the value is not the address of a server"),
+        ("ROBOFLOW_API_URL", "http://host:port", "the value is not the address of a server"),
+        ("ROBOFLOW_API_URL", "http://host:70000", "the value is not the address of a server"),
+        ("ROBOFLOW_API_URL", "http://[::1", "the value is not the address of a server"),
+        ("REELROUTE_LOG_LEVEL", "verbos", "'verbos' is not one of the allowed values"),
+        ("REELROUTE_LOG_LEVEL", "infos", "did you mean 'info'?"),
+    ],
+)
+def test_a_bad_value_is_told(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str) -> None:
+    """The variable, its value where that is no secret, and what is allowed."""
+    text = refusal(monkeypatch, **{variable: value})
+    assert text.startswith(f"{variable}: ")
+    assert expected in text
+    assert "\n    allowed: " in text
+    assert "hunter2" not in text
+
+
+def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round of corrections."""
+    text = refusal(monkeypatch, REELROUTE_LOG_LEVEL="loud", REELROUTE_RESULTS_URL="gs://b", ROBOFLOW_API_URL="x")
+    assert ["REELROUTE_RESULTS_URL", "ROBOFLOW_API_URL", "REELROUTE_LOG_LEVEL"] == [
+        line.partition(":")[0] for line in text.splitlines() if not line.startswith(" ")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.roboflow.com", None),
+        ("https://api.roboflow.eu", None),
+        ("https://API.ROBOFLOW.ONE:443", None),
+        ("https://api.roboflow.com.", None),
+        ("http://127.0.0.1:9001", "http://127.0.0.1:9001"),
+        ("http://[::1]:9001", "http://[::1]:9001"),
+        ("https://inference.acme.example", "https://inference.acme.example"),
+        ("https://notroboflow.com", "https://notroboflow.com"),
+    ],
+)
+def test_local_never_means_an_address_of_roboflows(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: str | None
+) -> None:
+    """People choose `local` to keep their footage; a service of their own may be elsewhere."""
+    settings = load(monkeypatch, ROBOFLOW_API_URL=url)
+    assert expected == settings.service_for("local")
+    assert url == settings.service_for("roboflow")
