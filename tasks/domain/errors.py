@@ -268,6 +268,13 @@ class LedgerUnusable(Permanent):
     exit_code = 2
 
 
+class LedgerMissing(LedgerUnusable):
+    """There is no ledger yet where it is looked for."""
+
+    code = "ledger_missing"
+    default_hint = "`reelroute run PIPELINE` makes it; check REELROUTE_HOME and REELROUTE_LEDGER_URL"
+
+
 class LedgerConflict(Retryable):
     """Another process moved the row first; what we believed about it is out of date."""
 

@@ -37,7 +37,7 @@ class ModelRef:
         if text in FOUNDATION_MODELS:
             return cls(text, "1")
         project, slash, version = text.rpartition("/")
-        if not slash or not project or "/" in project or not version.isdigit():
+        if not slash or not project or "/" in project or not (version.isascii() and version.isdigit()):
             raise ValueError(f"{text!r} is not a model: write 'project-slug/version', 'clip' or 'gaze'")
         return cls(project, version)
 
@@ -67,7 +67,7 @@ class InferenceSpec:
             "backend": self.backend,
             "models": [[m.project, m.version, m.digest] for m in self.models],
             "fps": float(self.fps),
-            "confidence": self.confidence,
+            "confidence": None if self.confidence is None else float(self.confidence),
         }
 
 

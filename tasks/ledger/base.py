@@ -22,7 +22,8 @@ class JobRecord:
 
     Attributes:
         key: See :func:`tasks.domain.job.job_key`.
-        video, spec: What it is a job of.
+        video, spec: What it is a job of. The video's name is the one that the pipeline asked
+            about sees it under, and otherwise that of any pipeline.
         state: Where it stands.
         attempts: How often a submission was begun.
         token: Token of the current attempt, "" before the first.
@@ -79,42 +80,77 @@ class DeliveryRecord:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One line of a job's or delivery's story."""
+    """One line of a job's or delivery's story.
+
+    Attributes:
+        at: When.
+        subject: "job" or the route's name.
+        state: Where it went.
+        detail: What else was recorded, such as the attempt's token or the failure's code.
+        before: Where it came from, "" for the first line.
+        owner: Who moved it, "" where nobody held a lease.
+        pipeline: Whose delivery it is, or which pipeline planned the job first; else "".
+    """
 
     at: datetime
-    subject: str  # "job" or the route's name
+    subject: str
     state: str
     detail: str
+    before: str = ""
+    owner: str = ""
+    pipeline: str = ""
 
 
 class Ledger(Protocol):
     """Jobs and deliveries, safe to share by threads, processes and machines.
 
-    Any method may raise :class:`tasks.domain.errors.LedgerUnusable`.
+    Any method may raise :class:`tasks.domain.errors.LedgerUnusable`, and ``ValueError`` for a
+    time without a zone. Owners are unique names; ``pipeline`` where it is optional only chooses
+    under which name the record shows the video. Nothing that could be a signed URL is stored:
+    a service's URL, failures and outputs lose their user info and query.
     """
 
     def plan(self, pipeline: str, jobs: Iterable[tuple[str, VideoRef, InferenceSpec]], now: datetime) -> int:
         """Record jobs (key, video, spec) that are not known yet as planned; return how many were new.
 
         Links every job to the pipeline and remembers under which name the pipeline sees the
-        video. Streams: takes the iterable in batches, one transaction each.
+        video, and that it saw it ``now``. Streams: takes the iterable in batches, one
+        transaction each; what was taken before the iterable raised stays.
+
+        Raises:
+            ValueError: A video's URI is not a storage URI but something to fetch over HTTP.
         """
         ...
 
-    def job(self, key: str) -> JobRecord | None:
+    def job(self, key: str, *, pipeline: str | None = None) -> JobRecord | None:
         """Read one job."""
         ...
 
     def jobs(
-        self, pipeline: str | None = None, states: Sequence[JobState] = (), *, uri: str = ""
+        self,
+        pipeline: str | None = None,
+        states: Sequence[JobState] = (),
+        *,
+        uri: str = "",
+        seen_since: datetime | None = None,
     ) -> Iterator[JobRecord]:
-        """Stream jobs, oldest first, optionally of one pipeline, in some states, of one video URI."""
+        """Stream jobs, oldest first, optionally of one pipeline, in some states, of one video URI.
+
+        With ``seen_since``, only jobs that the pipeline (or any, without one) planned at that
+        time or later: videos that have left the sources since are not among them. Each job
+        comes at most once, as it is when it is reached; moving jobs meanwhile is fine.
+        """
         ...
 
-    def claim(self, key: str, owner: str, lease: timedelta, now: datetime) -> JobRecord | None:
+    def claim(
+        self, key: str, owner: str, lease: timedelta, now: datetime, *, pipeline: str | None = None
+    ) -> JobRecord | None:
         """Take the lease of a job that nobody holds (or whose lease has passed, or that is ours).
 
         Returns the record as it is now, or None when somebody else is at work on it.
+
+        Raises:
+            LedgerConflict: There is no such job.
         """
         ...
 
@@ -135,11 +171,14 @@ class Ledger(Protocol):
         service: str | None = None,
         result_key: str | None = None,
         failure: Failure | None = None,
+        pipeline: str | None = None,
     ) -> JobRecord:
         """Compare-and-set the state and the given facts; the lease must be ``owner``'s.
 
         Moving to SUBMITTING counts an attempt; to SUBMITTED sets ``submitted_at``; to PLANNED
-        clears token, job id and failure. ``failure`` is stored as given (None clears it).
+        forgets the attempt (token, job id, service, result key, ``submitted_at``). ``failure``
+        is stored as given (None clears it). A lease that has passed but that nobody took over
+        still counts as ours.
 
         Raises:
             LedgerConflict: The job is not in ``expected`` or the lease is not ours.
@@ -148,13 +187,24 @@ class Ledger(Protocol):
         ...
 
     def set_info(self, key: str, info: VideoInfo) -> None:
-        """Remember what probing the video found."""
+        """Remember what probing the job's video found, for every job of that video version.
+
+        Raises:
+            LedgerConflict: There is no such job.
+        """
         ...
 
-    def plan_deliveries(self, pipeline: str, job_key: str, routes: dict[str, str], now: datetime) -> list[DeliveryRecord]:
+    def plan_deliveries(
+        self, pipeline: str, job_key: str, routes: dict[str, str], now: datetime
+    ) -> list[DeliveryRecord]:
         """Ensure a delivery per route (name -> fingerprint); return those not delivered yet.
 
-        A delivered or failed delivery whose fingerprint differs goes back to pending.
+        A delivered or failed delivery whose fingerprint differs goes back to pending. One that
+        is under way keeps its old fingerprint, so that it is seen as changed once it has ended.
+        Failed deliveries of unchanged routes are among those returned, in the order of ``routes``.
+
+        Raises:
+            LedgerConflict: There is no such job.
         """
         ...
 
@@ -169,7 +219,8 @@ class Ledger(Protocol):
     ) -> DeliveryRecord | None:
         """Move a pending delivery (or one left delivering under a dead lease) to delivering under our lease.
 
-        Counts an attempt. None when it is somebody else's or needs nothing.
+        Counts an attempt. None when it is somebody else's or needs nothing. Claiming again what
+        is already ours only renews the lease.
         """
         ...
 
@@ -189,6 +240,7 @@ class Ledger(Protocol):
 
         Raises:
             LedgerConflict: The delivery is no longer ours.
+            ValueError: ``to`` is no end of a delivery.
         """
         ...
 
@@ -197,7 +249,7 @@ class Ledger(Protocol):
         ...
 
     def counts(self, pipeline: str | None = None) -> tuple[dict[JobState, int], dict[str, dict[DeliveryState, int]]]:
-        """Count jobs by state, and deliveries by route and state."""
+        """Count jobs by state, and deliveries by route and state; every state is there, if only as 0."""
         ...
 
     def story(self, key: str) -> list[Move]:

@@ -1,0 +1,189 @@
+"""The database under the ledger: its address, short transactions, and its errors in our words.
+
+What differs between SQLite and PostgreSQL is here. No table is known here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tasks.domain.errors import LedgerUnusable
+from tasks.domain.video import printable
+
+# Longest wait for another process that is writing. Transactions last milliseconds.
+BUSY_S = 60.0
+
+_URL_HINT = "write sqlite:////absolute/path/ledger.db or postgresql://user:password@host/database"
+
+# SQLite's own name of what went wrong (its start) -> what to do about it.
+_HINTS = {
+    "SQLITE_BUSY": "close whatever holds a transaction open on it, such as a database browser",
+    "SQLITE_LOCKED": "close whatever holds a transaction open on it, such as a database browser",
+    "SQLITE_READONLY": "make the file and its folder writable: SQLite keeps a journal beside the file",
+    "SQLITE_CANTOPEN": "make the file and its folder readable and writable",
+    "SQLITE_PERM": "make the file and its folder readable and writable",
+    "SQLITE_NOTADB": "the file is something else: move it away, or set REELROUTE_LEDGER_URL to another path",
+    "SQLITE_CORRUPT": "restore it from a backup, or save what is left with `sqlite3 ledger.db .recover`",
+    "SQLITE_FULL": "free space on the disk and run again: nothing that was recorded is lost",
+    "SQLITE_IOERR": "check the disk; a ledger on a network share needs PostgreSQL instead",
+    "SQLITE_PROTOCOL": "keep the ledger on a local disk; to share it between machines use PostgreSQL",
+}
+
+
+def parse_url(text: str) -> URL:
+    """Read a ledger URL; a SQLite path comes back absolute.
+
+    Raises:
+        LedgerUnusable: It is no URL of a SQLite file or a PostgreSQL database. The text, which
+            may hold a password, is not repeated.
+    """
+    try:
+        url = make_url(text)
+        backend = url.get_backend_name()
+    except (exc.ArgumentError, ValueError):
+        raise LedgerUnusable("the ledger's address is not a database URL", hint=_URL_HINT) from None
+    if backend == "postgresql":
+        return url
+    if backend != "sqlite":
+        raise LedgerUnusable(f"the ledger's address names {backend!r}, which cannot hold it", hint=_URL_HINT)
+    if url.database in (None, "", ":memory:"):
+        raise LedgerUnusable("a ledger in memory would forget what was paid for", hint=_URL_HINT)
+    if url.query or str(url.database).startswith("file:"):
+        raise LedgerUnusable("a SQLite ledger's URL takes no options", hint=_URL_HINT)
+    # Connections are opened later and from other threads: the working folder may have changed by then.
+    return URL.create("sqlite", database=str(Path(str(url.database)).absolute()))
+
+
+def sqlite_url(path: Path) -> str:
+    """The ledger URL of a SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
+
+
+class Database:
+    """One database, safe to share by threads; every transaction is short.
+
+    Attributes:
+        where: What to call it in messages: a path, or an address without user, password and options.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._turn: AbstractContextManager[Any] = nullcontext()
+        self._write_options: dict[str, Any] = {}
+        if url.get_backend_name() == "sqlite":
+            self.where = printable(str(url.database))
+            self._engine = _sqlite_engine(url)
+            # Threads queue here, where they wake at once; SQLite's own waiting sleeps and is not fair.
+            self._turn = threading.Lock()
+            self._write_options = {"begin": "BEGIN IMMEDIATE"}
+        else:
+            self.where = URL.create(
+                "postgresql", host=url.host, port=url.port, database=url.database
+            ).render_as_string()
+            self._engine = _postgresql_engine(url)
+        self._writer = self._engine.execution_options(**self._write_options)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and changes nothing."""
+        with self._in_our_words(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at the end, or leaves no trace if anything is raised.
+
+        On SQLite it is the only writer from its first moment on, so that what it reads stays true.
+        """
+        with self._in_our_words(), self._turn, self._writer.begin() as connection:
+            yield connection
+
+    def use_write_ahead_log(self) -> None:
+        """Let SQLite's readers and its writer not wait for each other; the file remembers it."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        with self._in_our_words(), self._engine.connect().execution_options(begin="") as connection:
+            if connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal":
+                return
+            try:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            except exc.OperationalError as error:
+                # It does not wait for a writer as everything else does. That one most likely makes
+                # the same change; if not, the ledger works as it is, and the next to open it tries again.
+                if not _name(error.orig).startswith("SQLITE_BUSY"):
+                    raise
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.IntegrityError, exc.ProgrammingError, exc.DataError):
+            raise  # a mistake of ours, not a state of the database
+        except (exc.DatabaseError, exc.InterfaceError) as error:
+            raise self._unusable(error.orig) from None
+        except exc.TimeoutError:
+            raise LedgerUnusable(f"the ledger {self.where} has no free connection", hint="run fewer at once") from None
+
+    def _unusable(self, cause: BaseException | None) -> LedgerUnusable:
+        name = _name(cause)
+        hint = next((hint for start, hint in _HINTS.items() if name.startswith(start)), "")
+        if name.startswith("SQLITE_BUSY"):
+            return LedgerUnusable(
+                f"the ledger {self.where} was held by another program for more than {BUSY_S:.0f} s", hint=hint
+            )
+        # The first line only: PostgreSQL goes on with the statement and its values.
+        what = str(cause).partition("\n")[0]
+        return LedgerUnusable(f"the ledger {self.where} cannot be used: {what}", hint=hint)
+
+
+def _name(cause: BaseException | None) -> str:
+    """SQLite's own name of an error, "" for another database's."""
+    return getattr(cause, "sqlite_errorname", "")
+
+
+def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say ON CONFLICT, which both databases have but SQLAlchemy spells twice."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def settle(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        # FULL syncs the log at every commit: an intent to pay that a power cut rolls back would be
+        # paid again. It costs a sync of the disk per move, which the request behind it outweighs by far.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS only, where a plain sync stops at the disk's cache
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and asks for the write lock later fails when somebody wrote
+        # in between, however long it waits. Writers therefore ask at once.
+        statement = connection.get_execution_options().get("begin", "BEGIN")
+        if statement:
+            connection.exec_driver_sql(statement)
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    try:
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise LedgerUnusable(
+            f"a PostgreSQL ledger needs the driver {error.name!r}, which is not installed",
+            hint="install it into reelroute's environment, or use a SQLite ledger",
+        ) from None

@@ -1,0 +1,74 @@
+"""The story of jobs and deliveries: one row per move, only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, exists, insert, literal, select
+
+from tasks.ledger.base import Move
+from tasks.ledger.schema import jobs, moves
+
+JOB = "job"
+Line = dict[str, object]
+
+_ADD = insert(moves)
+_STORY = select(moves).where(moves.c.job_key == bindparam("key")).order_by(moves.c.id)
+
+
+def line(
+    job_key: str,
+    now: datetime,
+    *,
+    subject: str,
+    before: str,
+    state: str,
+    owner: str = "",
+    pipeline: str = "",
+    detail: str = "",
+) -> Line:
+    """One line to tell."""
+    return {
+        "at": now,
+        "job_key": job_key,
+        "pipeline": pipeline,
+        "subject": subject,
+        "before": before,
+        "state": state,
+        "owner": owner,
+        "detail": detail,
+    }
+
+
+def tell(connection: Connection, lines: Sequence[Line]) -> None:
+    """Add lines to the story, in this order."""
+    connection.execute(_ADD, lines)
+
+
+def begin_stories(connection: Connection, keys: Sequence[str], pipeline: str, now: datetime) -> int:
+    """Write the first line for those jobs that have none yet; return how many that were.
+
+    One statement decides which are new and says so, so that of two who plan the same jobs at
+    once each new job is counted by one.
+    """
+    first_lines = select(
+        literal(now, moves.c.at.type),
+        jobs.c.key,
+        literal(pipeline, moves.c.pipeline.type),
+        literal(JOB),
+        literal(""),
+        jobs.c.state,
+        literal(""),
+        literal(""),
+    ).where(jobs.c.key.in_(keys), ~exists().where(moves.c.job_key == jobs.c.key))
+    columns = ["at", "job_key", "pipeline", "subject", "before", "state", "owner", "detail"]
+    return connection.execute(insert(moves).from_select(columns, first_lines)).rowcount
+
+
+def story(connection: Connection, key: str) -> list[Move]:
+    """Every line, oldest first."""
+    return [
+        Move(row.at, row.subject, row.state, row.detail, row.before, row.owner, row.pipeline)
+        for row in connection.execute(_STORY, {"key": key})
+    ]

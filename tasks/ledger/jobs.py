@@ -1,0 +1,275 @@
+"""Jobs in SQL: plan, read, claim, move. Plain functions within a transaction that the caller opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, case, func, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from tasks.domain.errors import LedgerConflict
+from tasks.domain.job import JOB_MOVES, Failure, InferenceSpec, JobState
+from tasks.domain.video import VideoInfo, VideoRef, printable
+from tasks.ledger.base import JobRecord
+from tasks.ledger.database import insert_new
+from tasks.ledger.history import JOB, begin_stories, line, tell
+from tasks.ledger.redaction import bare_service, clean_failure
+from tasks.ledger.schema import jobs, pipeline_jobs, videos
+
+Planned = tuple[str, VideoRef, InferenceSpec]
+
+# What a move may change; always all of them, so that the statement is always the same.
+_MOVED = ("state", "attempts", "token", "job_id", "service", "result_key", "failure", "submitted_at", "updated_at")
+_MOVE = update(jobs).where(jobs.c.key == bindparam("this")).values({name: bindparam(name) for name in _MOVED})
+_LEASE = (
+    update(jobs).where(jobs.c.key == bindparam("this")).values(lease_owner=bindparam("by"), lease_until=bindparam("to"))
+)
+_RELEASE = (
+    update(jobs)
+    .where(jobs.c.key == bindparam("this"), jobs.c.lease_owner == bindparam("by"))
+    .values(lease_owner="", lease_until=None)
+)
+
+
+def _records(name: ColumnElement[str]) -> Select[Any]:
+    own = [column for column in jobs.c if column.name != "key"]
+    of_video = [videos.c.uri, videos.c.version, videos.c.size, videos.c.modified, videos.c.info]
+    query = select(jobs.c.key.label("job_key"), *own, *of_video, name.label("name"))
+    return query.join(videos, videos.c.key == jobs.c.video_key)
+
+
+_NAME = (
+    select(pipeline_jobs.c.name)
+    .where(pipeline_jobs.c.job_key == jobs.c.key)
+    .order_by(case((pipeline_jobs.c.pipeline == bindparam("pipeline"), 0), else_=1), pipeline_jobs.c.pipeline)
+    .limit(1)
+    .scalar_subquery()
+)
+_ONE = _records(_NAME).where(jobs.c.key == bindparam("this"))
+# On PostgreSQL the row is ours until the transaction ends; on SQLite everything is.
+_ONE_LOCKED = _ONE.with_for_update(of=jobs)
+_LOCK = select(jobs.c.id).where(jobs.c.key == bindparam("this")).with_for_update()
+
+
+def plan_batch(connection: Connection, pipeline: str, batch: Sequence[Planned], now: datetime) -> int:
+    """Record the jobs of one batch that are new, link all of them; return how many were new."""
+    batch = list({item[0]: item for item in batch}.values())  # of one listed twice, the last name counts
+    keys = [key for key, _, _ in batch]
+    mine = pipeline_jobs.c.pipeline == pipeline, pipeline_jobs.c.job_key.in_(keys)
+    known = {row.job_key: row.name for row in connection.execute(select(pipeline_jobs).where(*mine))}
+    if known:
+        connection.execute(update(pipeline_jobs).where(*mine).values(seen_at=now))
+    fresh = [item for item in batch if known.get(item[0]) != item[1].name]
+    if not fresh:
+        return 0
+    rows = [(key, video_key(video), video, spec) for key, video, spec in fresh]
+    connection.execute(
+        insert_new(connection, videos).on_conflict_do_nothing(),
+        [
+            {"key": of, "uri": v.uri, "version": v.version, "size": v.size, "modified": v.modified, "info": None}
+            for _, of, v, _ in rows
+        ],
+    )
+    connection.execute(
+        insert_new(connection, jobs).on_conflict_do_nothing(),
+        [_new_job(key, of, spec, now) for key, of, _, spec in rows],
+    )
+    link = insert_new(connection, pipeline_jobs)
+    connection.execute(
+        link.on_conflict_do_update(
+            index_elements=["job_key", "pipeline"],
+            set_={"name": link.excluded.name, "seen_at": link.excluded.seen_at},
+        ),
+        [{"job_key": key, "pipeline": pipeline, "name": v.name, "seen_at": now} for key, _, v, _ in rows],
+    )
+    return begin_stories(connection, [key for key, *_ in rows], pipeline, now)
+
+
+def video_key(video: VideoRef) -> str:
+    """Name one version of one object: 32 hex digits."""
+    return hashlib.sha256(json.dumps([video.uri, video.version]).encode()).hexdigest()[:32]
+
+
+def _new_job(key: str, of: str, spec: InferenceSpec, now: datetime) -> dict[str, object]:
+    return {
+        "key": key,
+        "video_key": of,
+        "spec": spec,
+        "state": JobState.PLANNED,
+        "attempts": 0,
+        "token": "",
+        "job_id": "",
+        "service": "",
+        "result_key": "",
+        "failure": None,
+        "submitted_at": None,
+        "lease_owner": "",
+        "lease_until": None,
+        "updated_at": now,
+    }
+
+
+def read_job(connection: Connection, key: str, pipeline: str | None) -> JobRecord | None:
+    """One job, or None."""
+    row = connection.execute(_ONE, {"this": key, "pipeline": pipeline or ""}).first()
+    return None if row is None else _record(row)
+
+
+def read_page(
+    connection: Connection,
+    after: int,
+    size: int,
+    *,
+    pipeline: str | None,
+    states: Sequence[JobState],
+    uri: str,
+    seen_since: datetime | None,
+) -> tuple[list[JobRecord], int]:
+    """The next jobs behind position ``after``, and the position of the last of them."""
+    if pipeline is None:
+        query = _records(_NAME).params(pipeline="")
+        if seen_since is not None:
+            seen = select(pipeline_jobs.c.job_key).where(pipeline_jobs.c.seen_at >= seen_since)
+            query = query.where(jobs.c.key.in_(seen))
+    else:
+        query = _records(pipeline_jobs.c.name).join(pipeline_jobs, pipeline_jobs.c.job_key == jobs.c.key)
+        query = query.where(pipeline_jobs.c.pipeline == pipeline)
+        if seen_since is not None:
+            query = query.where(pipeline_jobs.c.seen_at >= seen_since)
+    if states:
+        query = query.where(jobs.c.state.in_(states))
+    if uri:
+        query = query.where(videos.c.uri == uri)
+    rows = connection.execute(query.where(jobs.c.id > after).order_by(jobs.c.id).limit(size)).all()
+    return [_record(row) for row in rows], rows[-1].id if rows else after
+
+
+def claim_job(
+    connection: Connection, key: str, owner: str, lease: timedelta, now: datetime, pipeline: str | None
+) -> JobRecord | None:
+    """Take or renew the lease, or say None because it is somebody else's."""
+    job = _locked(connection, key, pipeline)
+    if job.lease_owner not in ("", owner) and job.lease_until is not None and now < job.lease_until:
+        return None
+    until = now + lease
+    connection.execute(_LEASE, {"this": key, "by": owner, "to": until})
+    return replace(job, lease_owner=owner, lease_until=until)
+
+
+def release_job(connection: Connection, key: str, owner: str) -> None:
+    """Give the lease back if it is the owner's."""
+    connection.execute(_RELEASE, {"this": key, "by": owner})
+
+
+def move_job(
+    connection: Connection,
+    key: str,
+    expected: JobState,
+    to: JobState,
+    owner: str,
+    now: datetime,
+    *,
+    facts: dict[str, str],
+    failure: Failure | None,
+    pipeline: str | None,
+) -> JobRecord:
+    """Compare-and-set; ``facts`` are the given ones of token, job_id, service and result_key."""
+    if to not in JOB_MOVES[expected]:
+        raise ValueError(f"a job never moves from {expected} to {to}")
+    before = _locked(connection, key, pipeline)
+    if before.state != expected:
+        raise LedgerConflict(f"{_named(before)} is {before.state}, not {expected}: it cannot become {to}")
+    if before.lease_owner != owner:
+        holder = f"{printable(before.lease_owner)!r}" if before.lease_owner else "nobody"
+        raise LedgerConflict(
+            f"{_named(before)} is {before.state} and held by {holder}, not by {printable(owner)!r}: "
+            f"it cannot become {to}"
+        )
+    after = _moved(before, to, now, facts, clean_failure(failure))
+    connection.execute(_MOVE, {"this": key, **{name: getattr(after, name) for name in _MOVED}})
+    detail = _detail(after, facts)
+    tell(connection, [line(key, now, subject=JOB, before=expected.value, state=to.value, owner=owner, detail=detail)])
+    return after
+
+
+def _moved(before: JobRecord, to: JobState, now: datetime, facts: dict[str, str], failure: Failure | None) -> JobRecord:
+    changes: dict[str, Any] = {}
+    if to is JobState.PLANNED:
+        changes = {"token": "", "job_id": "", "service": "", "result_key": "", "submitted_at": None}
+    elif to is JobState.SUBMITTING:
+        changes = {"attempts": before.attempts + 1}
+    elif to is JobState.SUBMITTED:
+        changes = {"submitted_at": now}
+    if "service" in facts:
+        changes["service"] = bare_service(facts["service"])
+    return replace(before, state=to, updated_at=now, failure=failure, **{**facts, **changes})
+
+
+def set_job_info(connection: Connection, key: str, info: VideoInfo) -> None:
+    """Remember the facts of the job's video."""
+    of = select(jobs.c.video_key).where(jobs.c.key == key).scalar_subquery()
+    if not connection.execute(update(videos).where(videos.c.key == of).values(info=info)).rowcount:
+        raise _no_such(key)
+
+
+def lock_job(connection: Connection, key: str) -> None:
+    """Keep others off the job until the transaction ends."""
+    if connection.execute(_LOCK, {"this": key}).first() is None:
+        raise _no_such(key)
+
+
+def count_jobs(connection: Connection, pipeline: str | None) -> dict[JobState, int]:
+    """Jobs by state."""
+    query = select(jobs.c.state, func.count().label("number")).group_by(jobs.c.state)
+    if pipeline is not None:
+        query = query.join(pipeline_jobs, pipeline_jobs.c.job_key == jobs.c.key)
+        query = query.where(pipeline_jobs.c.pipeline == pipeline)
+    found = {row.state: row.number for row in connection.execute(query)}
+    return {state: found.get(state, 0) for state in JobState}
+
+
+def _locked(connection: Connection, key: str, pipeline: str | None) -> JobRecord:
+    row = connection.execute(_ONE_LOCKED, {"this": key, "pipeline": pipeline or ""}).first()
+    if row is None:
+        raise _no_such(key)
+    return _record(row)
+
+
+def _no_such(key: str) -> LedgerConflict:
+    return LedgerConflict(f"the ledger has no job {printable(key)}")
+
+
+def _named(job: JobRecord) -> str:
+    return f"job {job.key} ({job.video})"
+
+
+def _detail(job: JobRecord, facts: dict[str, str]) -> str:
+    parts = [f"attempt {job.attempts}"] if job.state is JobState.SUBMITTING else []
+    parts += [f"{label} {facts[name]}" for name, label in (("token", "token"), ("job_id", "job")) if facts.get(name)]
+    parts += [f"{job.failure.stage}: {job.failure.code}"] if job.failure else []
+    return ", ".join(parts)
+
+
+def _record(row: Row[Any]) -> JobRecord:
+    return JobRecord(
+        key=row.job_key,
+        video=VideoRef(uri=row.uri, version=row.version, size=row.size, modified=row.modified, name=row.name),
+        spec=row.spec,
+        state=row.state,
+        attempts=row.attempts,
+        token=row.token,
+        job_id=row.job_id,
+        service=row.service,
+        result_key=row.result_key,
+        info=row.info,
+        failure=row.failure,
+        submitted_at=row.submitted_at,
+        lease_owner=row.lease_owner,
+        lease_until=row.lease_until,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,111 @@
+"""Opening a ledger: make it, bring its tables up to date, or say clearly why it cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, column, inspect, select, table
+
+from tasks.domain.errors import LedgerMissing, LedgerUnusable
+from tasks.domain.video import printable
+from tasks.ledger.base import Ledger
+from tasks.ledger.database import Database, parse_url
+from tasks.ledger.schema import REVISION, REVISION_TABLE
+from tasks.ledger.store import SqlLedger
+
+_MIGRATIONS = "tasks.ledger:migrations"
+
+
+def open_ledger(url: str, *, create: bool = True) -> Ledger:
+    """Open the ledger at a database URL, its tables as this version of reelroute wants them.
+
+    A SQLite file and its folder are made where they are missing, and a ledger of an older
+    version is brought up to date; processes that do so at the same time wait for each other.
+
+    Args:
+        url: ``sqlite:////absolute/path/ledger.db`` or ``postgresql://user:password@host/database``;
+            see also :func:`tasks.ledger.database.sqlite_url`.
+        create: False leaves everything as it is if there is no ledger.
+
+    Raises:
+        LedgerMissing: There is no ledger, and ``create`` is False.
+        LedgerUnusable: The address is wrong, something else is there, it cannot be written,
+            or a newer reelroute has changed it.
+    """
+    address = parse_url(url)
+    if address.get_backend_name() == "sqlite":
+        _prepare_file(address, create=create)
+    database = Database(address)
+    try:
+        _bring_up_to_date(database, create=create)
+    except BaseException:
+        database.close()
+        raise
+    return SqlLedger(database)
+
+
+def _prepare_file(address: URL, *, create: bool) -> None:
+    """Make the folder, and find what SQLite would explain badly."""
+    path = Path(str(address.database))
+    where = f"the ledger {printable(str(path))}"
+    try:
+        if path.is_dir():
+            raise LedgerUnusable(f"{where} is a folder, not a file", hint="name a file in it, such as ledger.db")
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.exists():
+            raise LedgerMissing(f"{where} does not exist")
+    except OSError as error:
+        raise LedgerUnusable(
+            f"{where} cannot be reached: {error.strerror}", hint="check the path and who may read and write it"
+        ) from None
+
+
+def _bring_up_to_date(database: Database, *, create: bool) -> None:
+    with database.read() as connection:
+        revision = _revision(connection, database.where)
+    if revision is None and not create:
+        raise LedgerMissing(f"the ledger {database.where} is empty")
+    database.use_write_ahead_log()
+    # Also where nothing is to be done: a ledger that cannot be written is found before anything is paid.
+    with database.write() as connection:
+        if _revision(connection, database.where) != REVISION:
+            _migrate(connection, database.where)
+
+
+def _revision(connection: Connection, where: str) -> str | None:
+    """Which migration the ledger is at; None for an empty database."""
+    tables = inspect(connection).get_table_names()
+    if REVISION_TABLE in tables:
+        stored = connection.execute(select(column("version_num")).select_from(table(REVISION_TABLE))).scalar()
+        return None if stored is None else str(stored)
+    if tables:
+        raise LedgerUnusable(
+            f"the ledger {where} holds other tables, and none of reelroute's",
+            hint="give reelroute a database of its own",
+        )
+    return None
+
+
+def _migrate(connection: Connection, where: str) -> None:
+    """Run the migrations that are missing, in the transaction that the caller holds."""
+    # Loading alembic takes longer than everything else here, and is seldom needed.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
+    config.attributes["connection"] = connection
+    revision = _revision(connection, where)
+    if revision is not None:
+        try:
+            ScriptDirectory.from_config(config).get_revision(revision)
+        except CommandError:
+            raise LedgerUnusable(
+                f"the ledger {where} was written by a newer reelroute: its tables are at {printable(revision)}, "
+                f"this version knows them up to {REVISION}",
+                hint="upgrade reelroute, or set REELROUTE_LEDGER_URL to another ledger",
+            ) from None
+    command.upgrade(config, "head")

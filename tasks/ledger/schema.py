@@ -1,0 +1,118 @@
+"""The ledger's tables, as the newest migration leaves them.
+
+    videos ─< jobs ─< pipeline_jobs     which pipeline sees which job, and under what name
+                   ├< deliveries        one per pipeline and route
+                   └< moves             the story of both, never changed
+
+A change here needs a migration beside the others and a new ``REVISION``; a test compares them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from tasks.ledger.columns import DELIVERY_STATE, FAILURE, INFO, JOB_STATE, SPEC, TIME, URIS, VERBATIM
+
+# Head of migrations/versions. A ledger that has it is opened without loading alembic.
+REVISION = "0001"
+REVISION_TABLE = "ledger_revision"
+
+metadata = MetaData()
+
+# SQLite counts rows up by itself only in a column of exactly this type.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+
+# One row per object version. The key is a hash, because a URI can be longer than an index entry may be.
+videos = Table(
+    "videos",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("uri", VERBATIM, nullable=False),
+    Column("version", VERBATIM, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("modified", TIME, nullable=False),
+    Column("info", INFO),
+)
+
+# ``id`` says in which order jobs became known; everything else goes by ``key``.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("key", String(32), nullable=False),
+    Column("video_key", String(32), nullable=False),
+    Column("spec", SPEC, nullable=False),
+    Column("state", JOB_STATE, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("token", VERBATIM, nullable=False),
+    Column("job_id", VERBATIM, nullable=False),
+    Column("service", VERBATIM, nullable=False),
+    Column("result_key", VERBATIM, nullable=False),
+    Column("failure", FAILURE),
+    Column("submitted_at", TIME),
+    Column("lease_owner", VERBATIM, nullable=False),
+    Column("lease_until", TIME),
+    Column("updated_at", TIME, nullable=False),
+    UniqueConstraint("key", name="jobs_key"),
+    ForeignKeyConstraint(["video_key"], ["videos.key"], name="jobs_video"),
+    Index("jobs_by_state", "state", "id"),
+    Index("jobs_by_video", "video_key"),
+)
+
+pipeline_jobs = Table(
+    "pipeline_jobs",
+    metadata,
+    Column("job_key", String(32), primary_key=True),
+    Column("pipeline", VERBATIM, primary_key=True),
+    Column("name", VERBATIM, nullable=False),
+    Column("seen_at", TIME, nullable=False),
+    ForeignKeyConstraint(["job_key"], ["jobs.key"], name="pipeline_jobs_job"),
+    Index("pipeline_jobs_by_pipeline", "pipeline", "job_key"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("job_key", String(32), nullable=False),
+    Column("pipeline", VERBATIM, nullable=False),
+    Column("route", VERBATIM, nullable=False),
+    Column("fingerprint", VERBATIM, nullable=False),
+    Column("state", DELIVERY_STATE, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("outputs", URIS, nullable=False),
+    Column("failure", FAILURE),
+    Column("lease_owner", VERBATIM, nullable=False),
+    Column("lease_until", TIME),
+    Column("updated_at", TIME, nullable=False),
+    UniqueConstraint("job_key", "pipeline", "route", name="deliveries_route"),
+    ForeignKeyConstraint(["job_key"], ["jobs.key"], name="deliveries_job"),
+    Index("deliveries_by_pipeline", "pipeline", "state", "id"),
+)
+
+moves = Table(
+    "moves",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("at", TIME, nullable=False),
+    Column("job_key", String(32), nullable=False),
+    Column("pipeline", VERBATIM, nullable=False),
+    Column("subject", VERBATIM, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("owner", VERBATIM, nullable=False),
+    Column("detail", VERBATIM, nullable=False),
+    ForeignKeyConstraint(["job_key"], ["jobs.key"], name="moves_job"),
+    Index("moves_by_job", "job_key", "id"),
+)

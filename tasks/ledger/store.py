@@ -1,0 +1,213 @@
+"""The ledger in a SQL database: one short transaction per call.
+
+The SQL of jobs, deliveries and their story is in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
+from tasks.domain.video import VideoInfo, VideoRef
+from tasks.ledger import deliveries as delivery_rows
+from tasks.ledger import history
+from tasks.ledger import jobs as job_rows
+from tasks.ledger.base import DeliveryRecord, JobRecord, Move
+from tasks.ledger.columns import aware
+from tasks.ledger.database import Database
+from tasks.ledger.redaction import is_fetchable, without_grants
+
+# Rows written or read in one transaction: few enough that others hardly wait.
+BATCH = 500
+
+Record = TypeVar("Record")
+
+
+class SqlLedger:
+    """Implements :class:`tasks.ledger.base.Ledger`, which says what each method promises.
+
+    Open one with :func:`tasks.ledger.open.open_ledger`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def plan(self, pipeline: str, jobs: Iterable[tuple[str, VideoRef, InferenceSpec]], now: datetime) -> int:
+        """Record jobs that are not known yet, batch by batch; return how many were new."""
+        now = aware(now)
+        new = 0
+        source = map(_checked, jobs)
+        while batch := list(islice(source, BATCH)):
+            with self._database.write() as connection:
+                new += job_rows.plan_batch(connection, pipeline, batch, now)
+        return new
+
+    def job(self, key: str, *, pipeline: str | None = None) -> JobRecord | None:
+        """Read one job."""
+        with self._database.read() as connection:
+            return job_rows.read_job(connection, key, pipeline)
+
+    def jobs(
+        self,
+        pipeline: str | None = None,
+        states: Sequence[JobState] = (),
+        *,
+        uri: str = "",
+        seen_since: datetime | None = None,
+    ) -> Iterator[JobRecord]:
+        """Stream jobs, oldest first."""
+
+        def page(after: int) -> tuple[list[JobRecord], int]:
+            with self._database.read() as connection:
+                return job_rows.read_page(
+                    connection, after, BATCH, pipeline=pipeline, states=states, uri=uri, seen_since=seen_since
+                )
+
+        return _paged(page)
+
+    def claim(
+        self, key: str, owner: str, lease: timedelta, now: datetime, *, pipeline: str | None = None
+    ) -> JobRecord | None:
+        """Take or renew a job's lease; None if it is somebody else's."""
+        with self._database.write() as connection:
+            return job_rows.claim_job(connection, key, _named(owner), lease, aware(now), pipeline)
+
+    def release(self, key: str, owner: str) -> None:
+        """Give a lease back if it is still the owner's."""
+        with self._database.write() as connection:
+            job_rows.release_job(connection, key, _named(owner))
+
+    def move(
+        self,
+        key: str,
+        expected: JobState,
+        to: JobState,
+        owner: str,
+        now: datetime,
+        *,
+        token: str | None = None,
+        job_id: str | None = None,
+        service: str | None = None,
+        result_key: str | None = None,
+        failure: Failure | None = None,
+        pipeline: str | None = None,
+    ) -> JobRecord:
+        """Compare-and-set a job's state and facts, and keep the move."""
+        given = {"token": token, "job_id": job_id, "service": service, "result_key": result_key}
+        facts = {name: value for name, value in given.items() if value is not None}
+        with self._database.write() as connection:
+            return job_rows.move_job(
+                connection,
+                key,
+                expected,
+                to,
+                _named(owner),
+                aware(now),
+                facts=facts,
+                failure=failure,
+                pipeline=pipeline,
+            )
+
+    def set_info(self, key: str, info: VideoInfo) -> None:
+        """Remember what probing a job's video found."""
+        with self._database.write() as connection:
+            job_rows.set_job_info(connection, key, info)
+
+    def plan_deliveries(
+        self, pipeline: str, job_key: str, routes: dict[str, str], now: datetime
+    ) -> list[DeliveryRecord]:
+        """Ensure a delivery per route; return those not delivered yet."""
+        with self._database.write() as connection:
+            return delivery_rows.plan_routes(connection, pipeline, job_key, routes, aware(now))
+
+    def deliveries(
+        self, pipeline: str | None = None, states: Sequence[DeliveryState] = (), *, job_key: str = ""
+    ) -> Iterator[DeliveryRecord]:
+        """Stream deliveries, oldest first."""
+
+        def page(after: int) -> tuple[list[DeliveryRecord], int]:
+            with self._database.read() as connection:
+                return delivery_rows.read_page(
+                    connection, after, BATCH, pipeline=pipeline, states=states, job_key=job_key
+                )
+
+        return _paged(page)
+
+    def claim_delivery(
+        self, pipeline: str, job_key: str, route: str, owner: str, lease: timedelta, now: datetime
+    ) -> DeliveryRecord | None:
+        """Begin a delivery, take over a dead one, or renew ours."""
+        with self._database.write() as connection:
+            return delivery_rows.claim_route(connection, pipeline, job_key, route, _named(owner), lease, aware(now))
+
+    def finish_delivery(
+        self,
+        pipeline: str,
+        job_key: str,
+        route: str,
+        owner: str,
+        to: DeliveryState,
+        now: datetime,
+        *,
+        outputs: Sequence[str] = (),
+        failure: Failure | None = None,
+    ) -> None:
+        """End a delivery that is ours."""
+        with self._database.write() as connection:
+            delivery_rows.finish_route(
+                connection,
+                pipeline,
+                job_key,
+                route,
+                _named(owner),
+                to,
+                aware(now),
+                outputs=outputs,
+                failure=failure,
+            )
+
+    def reset_delivery(self, pipeline: str, job_key: str, route: str, now: datetime) -> bool:
+        """Put an ended delivery back to pending."""
+        with self._database.write() as connection:
+            return delivery_rows.reset_route(connection, pipeline, job_key, route, aware(now))
+
+    def counts(self, pipeline: str | None = None) -> tuple[dict[JobState, int], dict[str, dict[DeliveryState, int]]]:
+        """Count jobs by state, and deliveries by route and state."""
+        with self._database.read() as connection:
+            return job_rows.count_jobs(connection, pipeline), delivery_rows.count_deliveries(connection, pipeline)
+
+    def story(self, key: str) -> list[Move]:
+        """Every move of a job and its deliveries, oldest first."""
+        with self._database.read() as connection:
+            return history.story(connection, key)
+
+    def close(self) -> None:
+        """Close connections."""
+        self._database.close()
+
+
+def _paged(page: Callable[[int], tuple[list[Record], int]]) -> Iterator[Record]:
+    """Stream page after page, with no transaction open while the caller works on a record."""
+    after = 0
+    while True:
+        records, after = page(after)
+        yield from records
+        if len(records) < BATCH:
+            return
+
+
+def _named(owner: str) -> str:
+    if not owner:
+        raise ValueError("a lease needs an owner with a name")
+    return owner
+
+
+def _checked(job: tuple[str, VideoRef, InferenceSpec]) -> tuple[str, VideoRef, InferenceSpec]:
+    video = job[1]
+    if is_fetchable(video.uri):
+        raise ValueError(f"{without_grants(video.uri)} is no storage URI such as s3://bucket/key")
+    aware(video.modified)
+    return job
