@@ -1,0 +1,1 @@
+"""Stores of objects, whichever cloud or folder: list, sign, read, write. No Prefect, no sibling package."""

@@ -3,6 +3,10 @@
 A :class:`Storage` is bound to a root such as ``s3://bucket/2026/`` and speaks in keys below
 it. Keys are text, ``/``-separated, taken and returned verbatim: never normalised (NFC and NFD
 are different keys), never percent-encoded, never stripped.
+
+To change an object that others change too: ``stat`` it, ``read`` it, ``write`` with the stat's
+version as ``if_match``, and start over on ``PreconditionFailed``. In this order: a version
+that is older than the bytes is refused, one that is newer would overwrite what was never read.
 """
 
 from __future__ import annotations
@@ -51,6 +55,8 @@ class Storage(Protocol):
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Stream the objects whose key starts with ``prefix``, lazily, in constant memory.
 
+        The order is the store's own: that of the keys' UTF-8 bytes wherever the service keeps to it.
+
         Raises:
             LocationMissing: The root itself does not exist.
         """
@@ -73,7 +79,7 @@ class Storage(Protocol):
         ...
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Read ``length`` bytes from ``start``; fewer only where the object ends.
+        """Read ``length`` bytes from ``start``; fewer, or none, only where the object ends.
 
         Raises:
             ObjectMissing: Nothing is there.

