@@ -1,0 +1,1 @@
+"""Clients of whoever runs the model, and what reelroute asks of them."""
