@@ -1,0 +1,85 @@
+"""Taking the port and saying where it is; the life of the process is tested in test_service.py."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.services.inference import server
+from deployments.services.inference.catalog import Catalog
+from deployments.services.inference.settings import ServiceSettings
+from tasks.domain.errors import InputInvalid
+
+
+def _settings(tmp_path: Path, host: str, port: int = 0) -> ServiceSettings:
+    return ServiceSettings(api_key="key", state_dir=tmp_path / "state", host=host, port=port, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("host", "start"),
+    [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://localhost:")],
+)
+@pytest.mark.usefixtures("offered")
+def test_the_service_answers_when_it_says_so(tmp_path: Path, host: str, start: str) -> None:
+    """At the address that is told, on a port that was free; asking from within the callback works."""
+    stopping: list[server._Server] = []
+    told: list[tuple[str, int]] = []
+    make = server._Server
+
+    class Remembered(make):  # type: ignore[valid-type,misc]
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args)
+            stopping.append(self)
+
+    def on_ready(url: str) -> None:
+        told.append((url, httpx.get(f"{url}/healthz").status_code))
+        stopping[0].should_exit = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "_Server", Remembered)
+        # In a thread, where no signal handlers can be set: embedding the service works too.
+        thread = threading.Thread(target=server.serve, args=(_settings(tmp_path, host),), kwargs={"on_ready": on_ready})
+        thread.start()
+        thread.join(timeout=60)
+    assert not thread.is_alive()
+    ((url, status),) = told
+    assert url.startswith(start)
+    assert status == 200
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_port_that_is_taken_is_an_error_before_anything_starts(tmp_path: Path) -> None:
+    """Named, with its number."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputInvalid, match=str(port)):
+            server.serve(_settings(tmp_path, "127.0.0.1", port), on_ready=lambda url: None)
+
+
+def test_a_host_that_is_not_ours_is_an_error(tmp_path: Path, offered: Catalog) -> None:
+    """A documentation address that no machine has."""
+    with pytest.raises(InputInvalid, match=r"192\.0\.2\.1"):
+        server.serve(_settings(tmp_path, "192.0.2.1"), on_ready=lambda url: None)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("::", "http://[::1]:5"),
+        ("::1", "http://[::1]:5"),
+        ("", "http://127.0.0.1:5"),
+        ("10.0.0.7", "http://10.0.0.7:5"),
+    ],
+)
+def test_the_url_is_one_that_can_be_asked(host: str, url: str) -> None:
+    """IPv6 is bracketed, "everywhere" becomes loopback."""
+
+    class Listener:
+        def getsockname(self) -> tuple[str, int]:
+            return ("?", 5)
+
+    assert server._url_of(host, Listener()) == url  # type: ignore[arg-type]
