@@ -1,0 +1,1 @@
+"""The order of the steps: Prefect flows, each readable aloud."""

@@ -1,0 +1,1 @@
+"""Places where predictions go; each sink is one implementation of ``base.Sink``."""

@@ -23,7 +23,8 @@ class Delivery:
     Attributes:
         video: The object version.
         info: What its container says; geometry is scaled to this.
-        job_key: Names the job; the same for every route.
+        job_key: Names the job; the same for every route, and for ever: ids that sinks derive
+            from it are the same at each delivery.
         spec: What was asked of the service.
         model_classes: model key in the results -> class names in the order of the model's ids,
             as the service's control plane gave them; may lack a model.
@@ -69,5 +70,8 @@ class Sink(Protocol):
         ...
 
     def finish(self, delivered: Sequence[Delivery]) -> Receipt | None:
-        """Write what spans videos, once per run after its last delivery; None if nothing does."""
+        """Write what spans videos, after a run's or a batch's last delivery; None if nothing does.
+
+        Batches may end at the same time in several processes, and none loses what another wrote.
+        """
         ...

@@ -1,0 +1,58 @@
+"""The command line's root: its commands, and how errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from deployments.cli import demo, plan, run, serve, status
+from deployments.cli.output import Printer
+
+app = typer.Typer(
+    name="reelroute",
+    help="Run a vision model over every video in your buckets, and have the predictions in your labelling tools.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("reelroute"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before any command."""
+
+
+app.command("demo")(demo.demo)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.add_typer(serve.app, name="serve")
+
+
+def main() -> None:
+    """Run the command line; errors that we can name become a message and an exit code."""
+    from tasks.domain.errors import ReelrouteError
+
+    printer = Printer(as_json="--json" in sys.argv)
+    try:
+        app()
+    except ReelrouteError as error:
+        printer.error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        printer.say("stopped; run the same command again to go on")
+        sys.exit(130)

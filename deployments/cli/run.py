@@ -1,0 +1,85 @@
+"""``reelroute run``: the whole way, once, with bars while it goes and a summary at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from deployments.cli.options import Json, PipelineName, Verbose
+from deployments.cli.output import Printer
+
+
+def run(
+    pipeline: PipelineName,
+    limit: Annotated[int, typer.Option(min=0, help="Submit at most so many videos; 0 for no limit.")] = 0,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for results and route them, or leave them.")
+    ] = True,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List, submit, wait, route: run a pipeline once. Safe to repeat; resumes what was left."""
+    printer = Printer(as_json=as_json)
+    summary = run_pipeline(pipeline, limit=limit, wait=wait, verbose=verbose)
+    show(summary, printer)
+    printer.result(summary)
+    raise typer.Exit(summary["exit_code"])
+
+
+def run_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True, verbose: bool = False) -> dict[str, Any]:
+    """Run the flow in this process and return its summary.
+
+    Raises:
+        ReelrouteError: What ended the run before it could summarise.
+    """
+    from config.load import load_pipeline
+    from config.settings import Settings
+
+    # Before anything slow: mistakes in the file and the settings are told at once.
+    load_pipeline(pipeline)
+    settings = Settings.load()
+    from deployments.cli.bars import watching
+    from deployments.cli.prefect_setup import prepare_prefect
+
+    with watching(enabled=sys.stderr.isatty() and not verbose) as bars:
+        bars.stage("starting Prefect")
+        prepare_prefect(log_level=settings.log_level, verbose=verbose)
+        from flows.ingest import ingest
+
+        bars.stage("listing videos")
+        summary: dict[str, Any] = asyncio.run(ingest(pipeline=pipeline, limit=limit, wait=wait))
+    return summary
+
+
+def show(summary: dict[str, Any], printer: Printer) -> None:
+    """Print a run's summary for people."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from tasks.domain.video import printable
+    from tasks.report import headline
+
+    console = printer.console
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name in ("discovered", "skipped", "submitted", "succeeded", "failed", "unknown", "in_flight"):
+        if summary[name] or name in ("discovered", "submitted", "failed"):
+            table.add_row(name.replace("_", " "), str(summary[name]))
+    for reason, count in summary["left_out"].items():
+        table.add_row(f"left out ({reason})", str(count))
+    for route, count in summary["delivered"].items():
+        table.add_row(f"delivered to {route}", str(count))
+    console.print(table)
+    for failure in summary["failures"]:
+        line = Text.assemble(("✗ ", "red"), printable(failure["video"]), f": {failure['stage']}: ")
+        line.append(f"{failure['code']}: {printable(failure['message'])}")
+        console.print(line)
+        if failure["hint"]:
+            printer.say(f"    {failure['hint']}")
+    for warning in summary["warnings"]:
+        console.print(Text.assemble(("! ", "yellow"), printable(warning)))
+    printer.say(headline(summary))
+    if summary["report"]:
+        printer.say(f"report: {summary['report']}")

@@ -1,0 +1,84 @@
+"""``reelroute serve``: our own services, in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.cli.options import Json
+from deployments.cli.output import Printer
+
+app = typer.Typer(help="Run one of reelroute's own services in the foreground.", no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """Hold the services; each is a command."""
+
+
+@app.command("inference")
+def inference(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 9001,
+    api_key: Annotated[
+        str, typer.Option(envvar="ROBOFLOW_API_KEY", help="Key that requests must carry.", show_default=False)
+    ] = "",
+    allow_folder: Annotated[
+        list[Path] | None, typer.Option(help="Folder whose files may be named as input; repeatable.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="An ONNX model to serve; repeatable.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one per core.")] = 0,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Fetch videos from private and loopback addresses too.")
+    ] = False,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="Stop when standard input closes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Serve the video inference API: the protocol of Roboflow's hosted one, run by the embedded engine."""
+    from config.settings import Settings
+    from deployments.services.inference.server import serve
+    from deployments.services.inference.settings import ServiceSettings
+
+    printer = Printer(as_json=as_json)
+    settings = ServiceSettings(
+        api_key=api_key,
+        state_dir=Settings.load().home / "inference",
+        host=host,
+        port=port,
+        models=named_files(model or []),
+        allow_folders=tuple(folder.expanduser().resolve() for folder in allow_folder or ()),
+        workers=workers or None,
+        allow_private=allow_private,
+    )
+
+    def ready(url: str) -> None:
+        printer.say(f"video inference service at {url}, stop it with Ctrl-C")
+        printer.result({"url": url})
+
+    serve(settings, on_ready=ready, exit_with_parent=exit_with_parent)
+
+
+def named_files(pairs: list[str]) -> dict[str, Path]:
+    """Read ``NAME=FILE`` pairs.
+
+    Raises:
+        InputInvalid: A pair is no pair, a name stands twice, or a file is missing.
+    """
+    from tasks.domain.errors import InputInvalid
+
+    files: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        path = Path(file).expanduser().resolve()
+        if not equals or not name or name in files:
+            raise InputInvalid(f"--model {pair} is not NAME=FILE with a name of its own")
+        if not path.is_file():
+            raise InputInvalid(f"--model {pair}: there is no file {file}")
+        files[name] = path
+    return files

@@ -1,0 +1,118 @@
+"""``reelroute status``: what the ledger knows, counts first, then what went wrong and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deployments.cli.options import Json
+from deployments.cli.output import Printer
+
+if TYPE_CHECKING:
+    from tasks.ledger.base import Ledger
+
+
+def status(
+    pipeline: Annotated[
+        str | None, typer.Argument(metavar="[PIPELINE]", help="A pipeline file or its name; all pipelines without it.")
+    ] = None,
+    video: Annotated[str, typer.Option(metavar="URI", help="Tell the story of one video's jobs, move by move.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Count jobs and deliveries by state, and list failures with their reasons."""
+    from config.load import load_pipeline
+    from config.settings import Settings
+    from deployments.cli.plan import existing_ledger
+
+    printer = Printer(as_json=as_json)
+    name = load_pipeline(pipeline).name if pipeline else None
+    with existing_ledger(Settings.load()) as ledger:
+        if ledger is None:
+            printer.say("nothing has been run yet: there is no ledger")
+            printer.result({"pipeline": name, "jobs": {}, "deliveries": {}, "failures": [], "in_flight": []})
+            return
+        if video:
+            tell(ledger, video, printer)
+            return
+        standing = read(ledger, name)
+    show(standing, printer)
+    printer.result(standing)
+
+
+def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
+    """Collect what ``status --json`` prints."""
+    from tasks.domain.job import DeliveryState, JobState
+
+    jobs, deliveries = ledger.counts(pipeline)
+    troubled = [JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN]
+    failures = [
+        {"video": job.video.name, "state": str(job.state), "attempts": job.attempts, "at": job.updated_at.isoformat()}
+        | (asdict(job.failure) if job.failure else {})
+        for job in ledger.jobs(pipeline, troubled)
+    ]
+    for delivery in ledger.deliveries(pipeline, [DeliveryState.FAILED, DeliveryState.PENDING]):
+        job = ledger.job(delivery.job_key, pipeline=delivery.pipeline)
+        if delivery.failure is not None and job is not None:
+            failures.append(
+                {
+                    "video": job.video.name,
+                    "state": str(delivery.state),
+                    "attempts": delivery.attempts,
+                    "at": delivery.updated_at.isoformat(),
+                }
+                | asdict(delivery.failure)
+                | {"stage": f"route {delivery.route}"}
+            )
+    in_flight = [
+        {"video": job.video.name, "state": str(job.state), "job_id": job.job_id, "since": job.updated_at.isoformat()}
+        for job in ledger.jobs(pipeline, [JobState.SUBMITTING, JobState.SUBMITTED])
+    ]
+    return {
+        "pipeline": pipeline,
+        "jobs": {str(state): count for state, count in jobs.items()},
+        "deliveries": {route: {str(s): n for s, n in states.items()} for route, states in deliveries.items()},
+        "failures": failures,
+        "in_flight": in_flight,
+    }
+
+
+def show(standing: dict[str, Any], printer: Printer) -> None:
+    """Print the standing for people."""
+    from rich.table import Table
+
+    from tasks.domain.video import printable
+
+    table = Table("", *standing["jobs"], box=None, pad_edge=False)
+    table.add_row("jobs", *(str(count or "") for count in standing["jobs"].values()))
+    printer.console.print(table)
+    if standing["deliveries"]:
+        states = list(next(iter(standing["deliveries"].values())))
+        routes = Table("route", *states, box=None, pad_edge=False)
+        for route, counts in standing["deliveries"].items():
+            routes.add_row(route, *(str(counts[state] or "") for state in states))
+        printer.console.print(routes)
+    for job in standing["in_flight"]:
+        printer.say(
+            f"… {printable(job['video'])}: {job['state']} since {job['since']} (job {job['job_id'] or 'unknown'})"
+        )
+    for failure in standing["failures"]:
+        code, message = failure.get("code", failure["state"]), failure.get("message", "")
+        printer.say(f"✗ {printable(failure['video'])}: {failure.get('stage', '')}: {code}: {printable(message)}")
+        if failure.get("hint"):
+            printer.say(f"    {failure['hint']}")
+
+
+def tell(ledger: Ledger, uri: str, printer: Printer) -> None:
+    """Print every move of a video's jobs."""
+    stories = []
+    for job in ledger.jobs(uri=uri):
+        moves = [{**asdict(move), "at": move.at.isoformat()} for move in ledger.story(job.key)]
+        stories.append({"job": job.key, "version": job.video.version, "spec": job.spec.identity(), "moves": moves})
+        printer.say(f"job {job.key}, version {job.video.version}")
+        for move in moves:
+            printer.say(f"  {move['at']}  {move['subject']}: {move['before']} → {move['state']}  {move['detail']}")
+    if not stories:
+        printer.say("the ledger knows no job of this video; give its URI as `file:///…` or `s3://…`")
+    printer.result({"video": uri, "jobs": stories})

@@ -1,0 +1,46 @@
+"""The nightly job: list the videos, run the model over those that are new, route what comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows.pool import infer_all
+from flows.routing import Router
+from tasks.discover import discover_videos
+from tasks.plan import plan_videos
+from tasks.report import Outcome, headline, report_run
+from tasks.run import open_run
+
+
+@flow(name="ingest", flow_run_name="ingest {pipeline}", persist_result=False)
+async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
+    """Run a model over every new video of a pipeline and deliver the predictions to its routes.
+
+    Safe to run again at any time: what is done is skipped, what was left is resumed.
+
+    Args:
+        pipeline: Name of a file in config/pipelines, or a path to one.
+        limit: Submit at most so many videos; 0 for as many as the budget allows.
+        wait: Wait for results and route them. Without it, jobs are submitted and left to a later run.
+    """
+    async with open_run(pipeline) as run:
+        outcome = Outcome()
+        found = await discover_videos(run)
+        plan = await plan_videos(run, limit)
+        if wait:
+            async with Router(run, outcome) as router:
+                await infer_all(run, plan.todo, outcome, wait=True, finished=router.put)
+        else:
+            await infer_all(run, plan.todo, outcome, wait=False, finished=lambda _: None)
+        return ended(await report_run(run, found, plan, outcome))
+
+
+def ended(summary: dict[str, Any]) -> State[Any] | dict[str, Any]:
+    """Call a run with failures degraded, so that automations and people see it at a glance."""
+    if not summary["exit_code"]:
+        return summary
+    return Completed(name="Degraded", message=headline(summary), data=summary)

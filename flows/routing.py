@@ -1,0 +1,130 @@
+"""Route finished videos in batches while others are still being inferred."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tasks.domain.errors import ReelrouteError
+from tasks.domain.job import DeliveryState, JobState
+from tasks.ledger.base import JobRecord
+from tasks.report import Outcome
+from tasks.route import DELIVERY_LEASE, Delivered, deliver_batch, prepare
+from tasks.run import Run
+from tasks.sink_setup import open_sinks
+from tasks.sinks.base import Delivery
+from tasks.submit import failure_of
+
+# Predictions of so many videos are in memory at once.
+BATCH = 8
+
+
+class Router:
+    """Takes the keys of succeeded jobs and delivers them to every route that lacks them.
+
+    Entered, it first takes up what earlier runs (or other pipelines, which may have paid for
+    the job) left undelivered; on leaving it finishes what it was given.
+
+    Args:
+        outcome: Where deliveries and warnings are counted.
+    """
+
+    def __init__(self, run: Run, outcome: Outcome) -> None:
+        self._run = run
+        self._outcome = outcome
+        self._sinks = open_sinks(run)
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        for key in await asyncio.to_thread(self._left_over):
+            self.put(key)
+        self._worker = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
+            return
+        self._queue.put_nowait(None)
+        await self._worker
+
+    def put(self, key: str) -> None:
+        """Hand over a job whose results are stored."""
+        self._queue.put_nowait(key)
+
+    def _left_over(self) -> set[str]:
+        """Succeeded jobs that a route lacks: of today's listing, and those that a dead run left half done."""
+        run = self._run
+        begun = run.ledger.deliveries(run.pipeline.name, [DeliveryState.PENDING, DeliveryState.DELIVERING])
+        done = run.ledger.jobs(run.pipeline.name, [JobState.SUCCEEDED], seen_since=run.started_at)
+        return {delivery.job_key for delivery in begun} | {job.key for job in done if self._lacking(job.key)}
+
+    def _lacking(self, key: str) -> list[str]:
+        """Names of the routes that are to get this job's predictions; failed ones wait for a replay."""
+        run = self._run
+        records = run.ledger.plan_deliveries(run.pipeline.name, key, run.fingerprints, run.clock())
+        return [record.route for record in records if record.state is not DeliveryState.FAILED]
+
+    async def _work(self) -> None:
+        open_ended = True
+        while open_ended:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and len(batch) < BATCH:
+                batch.append(self._queue.get_nowait())
+            open_ended = None not in batch
+            with self._run.work_folder() as folder:
+                await self._deliver([key for key in batch if key is not None], folder)
+
+    async def _deliver(self, keys: list[str], folder: Path) -> None:
+        batches: dict[str, list[Delivery]] = {}
+        for key in keys:
+            delivery, routes = await asyncio.to_thread(self._prepare, key, folder)
+            if delivery is not None:
+                for route in routes:
+                    batches.setdefault(route, []).append(delivery)
+        ended = [
+            deliver_batch(self._run, route, len(batch), self._sinks[route], batch) for route, batch in batches.items()
+        ]
+        for done in await asyncio.gather(*ended):
+            self._count(done)
+
+    def _count(self, done: Delivered) -> None:
+        self._outcome.delivered[done.route] += len(done.videos)
+        self._outcome.warnings += [f"{done.route}: {warning}" for warning in done.warnings]
+
+    def _prepare(self, key: str, folder: Path) -> tuple[Delivery | None, list[str]]:
+        run = self._run
+        job = run.ledger.job(key, pipeline=run.pipeline.name)
+        if job is None or job.state is not JobState.SUCCEEDED or self._is_superseded(job):
+            return None, []
+        routes = self._lacking(key)
+        try:
+            return (prepare(run, job, folder), routes) if routes else (None, [])
+        except ReelrouteError as error:
+            self._refuse(job, routes, error)
+            return None, []
+
+    def _is_superseded(self, job: JobRecord) -> bool:
+        """Say whether newer results of the same video must not be overwritten by these.
+
+        A job of another spec, or of an older version of the object, may end late; its results
+        are kept, and are not what the routes should show.
+        """
+        same = self._run.ledger.jobs(self._run.pipeline.name, uri=job.video.uri)
+        current = [other.key for other in same if other.spec == self._run.spec]
+        return not current or current[-1] != job.key
+
+    def _refuse(self, job: JobRecord, routes: list[str], error: ReelrouteError) -> None:
+        """Record that a job's results could not be brought to any route."""
+        run = self._run
+        for route in routes:
+            name = (run.pipeline.name, job.key, route)
+            if run.ledger.claim_delivery(*name, run.owner, DELIVERY_LEASE, run.clock()):
+                end = partial(run.ledger.finish_delivery, *name, run.owner, DeliveryState.FAILED, run.clock())
+                end(failure=failure_of("route", error))

@@ -1,0 +1,104 @@
+"""One video from planned job to stored results: the task run that people see per video."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+
+from tasks.collect import collect_job
+from tasks.domain.errors import (
+    AuthRefused,
+    PlanRefused,
+    ReelrouteError,
+    Retryable,
+    ServiceUnavailable,
+    SubmissionUnknown,
+)
+from tasks.domain.job import JobState
+from tasks.ledger.base import JobRecord
+from tasks.policies import PATIENT_STEP
+from tasks.progress import watcher
+from tasks.run import Run
+from tasks.submit import failure_of, submit_job
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """How a video's task ended.
+
+    Attributes:
+        key: The job.
+        state: Where it stands now; None when another process is at work on it.
+        submitted: True if this task submitted it.
+    """
+
+    key: str
+    state: JobState | None
+    submitted: bool = False
+
+
+@task(name="infer", task_run_name="{video}", **PATIENT_STEP)
+async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:  # noqa: ARG001 (video names the task run)
+    """Sign, submit, wait, check, store: whatever of it the job still needs.
+
+    Returns an :class:`Inferred`; for a video that cannot be inferred, a failed state whose
+    message starts with the error's code. Safe to call again at any time.
+
+    Raises:
+        Retryable, AuthRefused, PlanRefused: Nothing was decided about the video.
+    """
+    log = get_run_logger()
+    async with run.holding(key) as job:
+        if job is None:
+            log.info("another process is at work on it")
+            return Inferred(key, None)
+        try:
+            ended = await advance(run, job, wait)
+        except (Retryable, AuthRefused, PlanRefused):
+            raise
+        except ReelrouteError as error:
+            return _failed(error)
+    log.info("%s", ended.state)
+    return ended
+
+
+async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
+    """Take a job that we hold as far as it goes.
+
+    Raises:
+        ReelrouteError: As :func:`tasks.submit.submit_job` and :func:`tasks.collect.collect_job` do.
+    """
+    submitted = False
+    if job.state is JobState.SUBMITTING:
+        # Its owner died between sending the request and recording the answer.
+        error = SubmissionUnknown(f"{job.video}: the process that submitted it died before it noted the answer")
+        await run.move(job, JobState.UNKNOWN, failure=failure_of("submit", error))
+        raise error
+    # Before the results are there: a run that dies right after storing them leaves a trace of what is due.
+    await asyncio.to_thread(run.ledger.plan_deliveries, run.pipeline.name, job.key, run.fingerprints, run.clock())
+    if job.state is JobState.PLANNED:
+        job = await submit_job(run, job)
+        submitted = True
+        watcher.get().submitted(str(job.video))
+    if job.state is JobState.SUBMITTED and wait:
+        _same_service(run, job)
+        job = await collect_job(run, job)
+    return Inferred(job.key, job.state, submitted)
+
+
+def _same_service(run: Run, job: JobRecord) -> None:
+    # Our own service changes its port with each run and keeps its jobs on disk; a hosted one does neither.
+    if run.spec.backend != "local" and job.service != run.service:
+        raise ServiceUnavailable(
+            f"{job.video}: its job is at {job.service}, and this run talks to {run.service}",
+            hint=f"run again with ROBOFLOW_API_URL={job.service}",
+        )
+
+
+def _failed(error: ReelrouteError) -> State[Any]:
+    return Failed(message=f"{error.code}: {error.message}" + (f" ({error.hint})" if error.hint else ""))

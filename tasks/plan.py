@@ -1,0 +1,244 @@
+"""Look at each video before anything is paid: can it be inferred, what will it cost, does it fit?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeVar
+
+from prefect import get_run_logger, task
+
+from config.pipeline import Budget, Pipeline
+from tasks.domain.errors import FpsTooHigh, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
+from tasks.domain.job import JobState
+from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
+from tasks.engine.probe import probe
+from tasks.ledger.base import JobRecord
+from tasks.policies import PATIENT_STEP
+from tasks.run import Run
+from tasks.storage.ranged import open_ranged
+from tasks.stores import Stores
+from tasks.submit import failure_of
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+PROBES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What looking at a video told.
+
+    Attributes:
+        video: The video.
+        info: What its container says, or None when it could not be read.
+        frames: How many frames the service will infer.
+        error: Why it cannot be inferred, or None.
+        notes: What its owner may want to know.
+    """
+
+    video: VideoRef
+    info: VideoInfo | None
+    frames: int
+    error: ReelrouteError | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def minutes(self) -> float:
+        """Length of the video in minutes."""
+        return self.info.duration_s / 60 if self.info else 0.0
+
+
+@dataclass(slots=True)
+class Estimate:
+    """Running totals of what a run will ask for.
+
+    Attributes:
+        videos, frames: Counts; frames are those that the service infers, not the videos' own.
+        minutes: Length of the videos together.
+        cost: In the user's currency, at ``cost_per_1000_frames``; None without that rate.
+    """
+
+    videos: int = 0
+    frames: int = 0
+    minutes: float = 0.0
+    cost: float | None = None
+
+    def plus(self, assessment: Assessment, rate: float | None) -> Estimate:
+        """The totals with one more video."""
+        frames = self.frames + assessment.frames
+        return Estimate(
+            self.videos + 1,
+            frames,
+            self.minutes + assessment.minutes,
+            None if rate is None else frames * rate / 1000,
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run is going to do.
+
+    Attributes:
+        todo: Keys of the jobs to submit, in order.
+        estimate: What they ask for.
+        left_out: Limit that was reached -> number of videos left for another run.
+        notes: Video name -> what its owner may want to know.
+    """
+
+    todo: list[str] = field(default_factory=list)
+    estimate: Estimate = field(default_factory=Estimate)
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@task(name="plan", **PATIENT_STEP)
+async def plan_videos(run: Run, limit: int = 0) -> Plan:
+    """Probe the planned videos of today's listing and choose those that fit limit and budget."""
+    plan = await asyncio.to_thread(make_plan, run, limit)
+    estimate = plan.estimate
+    cost = "" if estimate.cost is None else f", about {estimate.cost:.2f}"
+    log = get_run_logger()
+    log.info("%d videos, %d frames, %.1f minutes%s", estimate.videos, estimate.frames, estimate.minutes, cost)
+    for reason, count in plan.left_out.items():
+        log.warning("%d videos left for another run: %s", count, reason)
+    return plan
+
+
+def make_plan(run: Run, limit: int) -> Plan:
+    """As :func:`plan_videos`; videos that cannot be inferred are recorded as failed."""
+    plan = Plan()
+    allowance = Allowance(run.pipeline.budget, limit)
+    waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
+    for job, found in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
+        if found.error is not None:
+            _give_up(run, job, found.error)
+        elif reason := allowance.refuses(found):
+            plan.left_out[reason] += 1
+        else:
+            plan.todo.append(job.key)
+            if found.notes:
+                plan.notes[found.video.name] = found.notes
+    plan.estimate = allowance.spent
+    return plan
+
+
+def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment]:
+    found = assess(run.pipeline, run.stores, job.video, job.info)
+    if found.info is not None and job.info is None:
+        run.ledger.set_info(job.key, found.info)
+    return job, found
+
+
+def _give_up(run: Run, job: JobRecord, error: ReelrouteError) -> None:
+    """Record a video that cannot be inferred; one that could not be read just now stays planned."""
+    if isinstance(error, Permanent) and run.ledger.claim(job.key, run.owner, run.lease, run.clock()):
+        failure = failure_of("probe", error)
+        run.ledger.move(job.key, job.state, JobState.FAILED, run.owner, run.clock(), failure=failure)
+        run.ledger.release(job.key, run.owner)
+
+
+class Allowance:
+    """Counts what a run has taken on and refuses what would exceed its limits.
+
+    Attributes:
+        spent: The totals so far.
+    """
+
+    def __init__(self, budget: Budget | None, limit: int = 0) -> None:
+        self._budget = budget
+        self._limit = limit
+        self.spent = Estimate(cost=None if budget is None or budget.cost_per_1000_frames is None else 0.0)
+
+    def refuses(self, found: Assessment) -> str:
+        """Take the video on and return "", or say which limit it would exceed."""
+        budget = self._budget
+        after = self.spent.plus(found, budget.cost_per_1000_frames if budget else None)
+        if self._limit and after.videos > self._limit:
+            return f"--limit {self._limit}"
+        if budget is not None:
+            for name, value, most in (
+                ("max_videos", after.videos, budget.max_videos),
+                ("max_video_minutes", after.minutes, budget.max_video_minutes),
+                ("max_cost", after.cost or 0.0, budget.max_cost),
+            ):
+                if most is not None and value > most:
+                    return f"budget.{name} {most:g}"
+        self.spent = after
+        return ""
+
+
+def assess(pipeline: Pipeline, stores: Stores, video: VideoRef, known: VideoInfo | None) -> Assessment:
+    """Look at one video, by ranged reads unless its facts are known; never raises for a bad video."""
+    try:
+        info = known or probe_video(stores, video)
+        check_suitable(pipeline, video, info)
+    except ReelrouteError as error:
+        return Assessment(video, known, 0, error)
+    return Assessment(video, info, sampled_frames_of(info, pipeline.inference.fps), None, notes_on(pipeline, info))
+
+
+def probe_video(stores: Stores, video: VideoRef) -> VideoInfo:
+    """Read a video's facts from its store.
+
+    Raises:
+        ObjectMissing: It is gone, or another version stands in its place.
+        VideoUnreadable: It is no video, is empty or is cut short.
+    """
+    store, key = stores.locate(video)
+    if store.stat(key).version != video.version:
+        raise ObjectMissing(f"{video}: was replaced after it was listed", hint="the next run takes the new version")
+    with open_ranged(store, key, video.size) as file:
+        try:
+            return probe(file, size=video.size)
+        except VideoUnreadable as error:
+            raise type(error)(f"{video}: {error.message}", hint=error.hint) from None
+
+
+def check_suitable(pipeline: Pipeline, video: VideoRef, info: VideoInfo) -> None:
+    """Refuse what the service would refuse, before it is asked (and paid).
+
+    Raises:
+        FpsTooHigh: The pipeline asks for more frames per second than the video has.
+        VideoUnreadable: The hosted service does not take this container.
+    """
+    wanted = pipeline.inference
+    if wanted.fps > info.fps:
+        raise FpsTooHigh(f"{video}: inference.fps is {wanted.fps:g}, but the video has {float(info.fps):.5g} frames/s")
+    if wanted.backend == "roboflow" and video.suffix.lower() not in HOSTED_SUFFIXES:
+        known = ", ".join(sorted(suffix[1:] for suffix in HOSTED_SUFFIXES))
+        raise VideoUnreadable(
+            f"{video}: the hosted service does not take {video.suffix} files",
+            hint=f"convert it to one of {known}, or use `backend: local`",
+        )
+
+
+def sampled_frames_of(info: VideoInfo, fps: float) -> int:
+    """Count the frames that sampling at ``fps`` takes: those k with int(k * own / fps + 0.5) < count."""
+    step = info.fps / Fraction(fps).limit_denominator(1000)
+    return max(0, -int(-(info.frame_count - Fraction(1, 2)) // step))
+
+
+def notes_on(pipeline: Pipeline, info: VideoInfo) -> tuple[str, ...]:
+    """What the owner of a video may want to know before it is inferred."""
+    fps = pipeline.inference.fps
+    if (info.fps / Fraction(fps).limit_denominator(1000)).denominator == 1:
+        return ()
+    return (f"{fps:g} does not divide the video's {float(info.fps):.5g} frames/s: frame offsets are approximate",)
+
+
+def in_threads(call: Callable[[A], B], items: Iterable[A], width: int) -> Iterator[B]:
+    """Call on every item, ``width`` at once, and give the results in order, streaming."""
+    with ThreadPoolExecutor(width) as pool:
+        window: deque[Future[B]] = deque()
+        for item in items:
+            window.append(pool.submit(call, item))
+            if len(window) >= 2 * width:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()

@@ -1,0 +1,233 @@
+"""Say what a run did: for people (markdown, a table per video) and for machines (one dictionary)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+
+from tasks.discover import Discovery
+from tasks.domain.errors import ReelrouteError
+from tasks.domain.job import DeliveryState, Failure, JobState
+from tasks.domain.video import printable
+from tasks.ledger.base import JobRecord
+from tasks.plan import Plan
+from tasks.policies import STEP
+from tasks.run import Run
+
+# Rows of the table that people search in the Prefect UI.
+TABLE_ROWS = 5000
+# Lines written out in the markdown; all of them are in the JSON beside it.
+LINES_SHOWN = 100
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run has done so far.
+
+    Attributes:
+        submitted: Jobs that it submitted.
+        succeeded: Jobs whose results it stored.
+        elsewhere: Jobs that another process was at work on.
+        resumed: Keys of jobs that an earlier run had left in flight.
+        delivered: Route name -> videos delivered.
+        passing: Job key -> fault that may pass; the ledger has the lasting ones.
+        warnings: What was left out or approximated, in sentences.
+        stopped: What ended submissions early (a wrong key, a service out of reach), or None.
+    """
+
+    submitted: int = 0
+    succeeded: int = 0
+    elsewhere: int = 0
+    resumed: set[str] = field(default_factory=set)
+    delivered: Counter[str] = field(default_factory=Counter)
+    passing: dict[str, Failure] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    stopped: ReelrouteError | None = None
+
+
+@dataclass(slots=True)
+class Standing:
+    """How today's videos stand in the ledger.
+
+    Attributes:
+        states: Job state -> videos.
+        skipped: Videos whose results were there before the run began.
+        failures: What is wrong, one entry per video and stage.
+        rows: The table of the videos that the run touched.
+    """
+
+    states: Counter[JobState] = field(default_factory=Counter)
+    skipped: int = 0
+    failures: list[dict[str, str]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+@task(name="report", **STEP)
+async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """Summarise the run, write its report file and show it in Prefect."""
+    standing = await asyncio.to_thread(stand, run, outcome)
+    summary = summarise(run, found, plan, outcome, standing)
+    text = markdown(summary)
+    summary["report"] = str(await asyncio.to_thread(write_report, run, summary, text))
+    name = run.pipeline.name
+    await acreate_markdown_artifact(text, key=f"run-{name}", description=f"What the last run of {name} did")
+    if standing.rows:
+        await acreate_table_artifact(
+            standing.rows, key=f"videos-{name}", description=f"Videos in the last run of {name}"
+        )
+    return summary
+
+
+def stand(run: Run, outcome: Outcome) -> Standing:
+    """Read from the ledger how the videos of today's listing, and those that were resumed, stand."""
+    standing = Standing()
+    troubled = _failed_deliveries(run)
+    for job in _touched(run, outcome):
+        standing.states[job.state] += 1
+        standing.skipped += job.state is JobState.SUCCEEDED and job.updated_at < run.started_at
+        problems = [failure for failure in (outcome.passing.get(job.key) or job.failure,) if failure is not None]
+        problems += troubled.get(job.key, [])
+        standing.failures += [_entry(job, failure) for failure in problems]
+        touched = problems or job.updated_at >= run.started_at
+        if touched and len(standing.rows) < TABLE_ROWS:
+            standing.rows.append(_row(job, problems))
+    return standing
+
+
+def _touched(run: Run, outcome: Outcome) -> Iterator[JobRecord]:
+    resumed = set(outcome.resumed)
+    for job in run.ledger.jobs(run.pipeline.name, seen_since=run.started_at):
+        resumed.discard(job.key)
+        yield job
+    for key in resumed:
+        late = run.ledger.job(key, pipeline=run.pipeline.name)
+        if late is not None:
+            yield late
+
+
+def _failed_deliveries(run: Run) -> dict[str, list[Failure]]:
+    """Job key -> why routes do not have its predictions."""
+    troubled: dict[str, list[Failure]] = {}
+    wanted = {route.name for route in run.pipeline.routes}
+    for delivery in run.ledger.deliveries(run.pipeline.name, [DeliveryState.FAILED, DeliveryState.PENDING]):
+        if delivery.failure is not None and delivery.route in wanted:
+            failure = delivery.failure
+            stage = f"route {delivery.route}"
+            troubled.setdefault(delivery.job_key, []).append(
+                Failure(stage, failure.code, failure.message, failure.hint)
+            )
+    return troubled
+
+
+def _entry(job: JobRecord, failure: Failure) -> dict[str, str]:
+    return {"video": job.video.name, **asdict(failure)}
+
+
+def _row(job: JobRecord, problems: list[Failure]) -> dict[str, Any]:
+    return {
+        "video": str(job.video),
+        "state": str(job.state),
+        "seconds": round(job.info.duration_s, 1) if job.info else None,
+        "problem": "; ".join(f"{failure.stage}: {failure.code}: {failure.message}" for failure in problems),
+    }
+
+
+def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing: Standing) -> dict[str, Any]:
+    """Put the numbers together as ``run --json`` prints them."""
+    unknown = standing.states[JobState.UNKNOWN]
+    troubled = {failure["video"] for failure in standing.failures}
+    stopped = outcome.stopped
+    return {
+        "pipeline": run.pipeline.name,
+        "discovered": found.videos,
+        "skipped": standing.skipped,
+        "submitted": outcome.submitted,
+        "succeeded": outcome.succeeded,
+        "failed": len(troubled) - unknown,
+        "unknown": unknown,
+        "in_flight": standing.states[JobState.SUBMITTED] + standing.states[JobState.SUBMITTING],
+        "elsewhere": outcome.elsewhere,
+        "left_out": dict(plan.left_out),
+        "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
+        "estimate": asdict(plan.estimate),
+        "failures": standing.failures,
+        "warnings": [*found.warnings, *_notes(plan), *outcome.warnings],
+        "stopped": {"code": stopped.code, "message": stopped.message, "hint": stopped.hint} if stopped else None,
+        "exit_code": exit_code(outcome, bool(troubled)),
+        "started_at": run.started_at.isoformat(),
+        "seconds": round((run.clock() - run.started_at).total_seconds(), 1),
+        "report": None,
+    }
+
+
+def exit_code(outcome: Outcome, trouble: bool) -> int:
+    """What the command line returns: 0 all well, 1 some videos failed, else what stopped the run."""
+    if outcome.stopped is not None:
+        return outcome.stopped.exit_code
+    return int(trouble)
+
+
+def _notes(plan: Plan) -> list[str]:
+    return [f"{printable(video)}: {note}" for video, notes in plan.notes.items() for note in notes]
+
+
+def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:
+    """Keep the report as markdown and, beside it, as JSON; return the markdown's path."""
+    folder = run.settings.home / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{run.started_at:%Y%m%dT%H%M%S}-{run.pipeline.name}-{run.owner[-8:]}.md"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    path.with_suffix(".json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    return path
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """Render a summary for people."""
+    lines = [f"# {summary['pipeline']}", "", headline(summary), ""]
+    lines += ["| | videos |", "|---|---|"]
+    counted = ("discovered", "skipped", "submitted", "succeeded", "failed", "unknown", "in_flight")
+    lines += [f"| {name.replace('_', ' ')} | {summary[name]} |" for name in counted]
+    lines += [f"| left out by {reason} | {count} |" for reason, count in summary["left_out"].items()]
+    lines += [f"| delivered to {route} | {count} |" for route, count in summary["delivered"].items()]
+    if summary["failures"]:
+        lines += ["", "## Failures", "", "| video | stage | code | what | what to do |", "|---|---|---|---|---|"]
+        for failure in summary["failures"][:LINES_SHOWN]:
+            cells = (failure[name] for name in ("video", "stage", "code", "message", "hint"))
+            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        lines += _more(summary["failures"])
+    if summary["warnings"]:
+        lines += ["", "## Warnings", ""]
+        lines += [f"- {_cell(warning)}" for warning in summary["warnings"][:LINES_SHOWN]]
+        lines += _more(summary["warnings"])
+    return "\n".join(lines) + "\n"
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """One sentence on how the run went."""
+    if summary["stopped"]:
+        return f"Stopped: {summary['stopped']['message']}."
+    if not summary["discovered"]:
+        return "No videos found."
+    bad = summary["failed"] + summary["unknown"]
+    if bad:
+        return f"{bad} of {summary['discovered']} videos failed."
+    if summary["skipped"] == summary["discovered"]:
+        return f"Nothing to do: all {summary['discovered']} videos were done before."
+    return "All is well."
+
+
+def _cell(text: str) -> str:
+    return printable(text).replace("|", "\\|")
+
+
+def _more(items: list[Any]) -> list[str]:
+    hidden = len(items) - LINES_SHOWN
+    return [f"\n… and {hidden} more in the JSON file beside this report."] if hidden > 0 else []

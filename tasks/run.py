@@ -1,0 +1,257 @@
+"""What one run works with: its pipeline, ledger, service, stores and clock, put together once.
+
+This is where configuration becomes objects. The steps beside it take a :class:`Run` and do
+the work; nothing here submits, polls or delivers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import re
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from config.inference import is_file
+from config.load import load_pipeline
+from config.pipeline import Pipeline
+from config.settings import Settings
+from tasks.domain.errors import InputInvalid
+from tasks.domain.job import InferenceSpec, JobState, ModelRef
+from tasks.inference.base import InferenceBackend, ModelInfo
+from tasks.inference.local import local_service
+from tasks.inference.registry import open_backend
+from tasks.ledger.base import JobRecord, Ledger
+from tasks.ledger.open import open_ledger
+from tasks.log_guard import guard_logs
+from tasks.storage.loopback import FileUrlSigner, file_url_secret
+from tasks.storage.registry import split_source_uri
+from tasks.stores import Stores
+
+SHORTEST_LEASE = timedelta(minutes=2)
+
+
+class Run:
+    """One execution of one pipeline.
+
+    Attributes:
+        pipeline, settings: What the user wrote.
+        spec: What is asked of the service for each video.
+        models: Type and classes of each model, looked up once.
+        ledger, backend, results: Where jobs are recorded, run, and their results kept.
+        service: Base URL of the service.
+        stores: Where videos and routes live.
+        owner: Names this process in leases.
+        started_at: When the run began; videos seen since then are in today's listing.
+        lease: Term for which a job is ours without a sign of life.
+        clock, sleep, chance: Time and randomness (a number in [0, 1)), replaceable in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        settings: Settings,
+        spec: InferenceSpec,
+        models: tuple[ModelInfo, ...],
+        ledger: Ledger,
+        backend: InferenceBackend,
+        service: str,
+        stores: Stores,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.pipeline = pipeline
+        self.settings = settings
+        self.spec = spec
+        self.models = models
+        self.ledger = ledger
+        self.backend = backend
+        self.service = service
+        self.stores = stores
+        self.results = stores.output(settings.results_url)
+        self.owner = new_owner()
+        self.started_at = clock()
+        self.lease = max(SHORTEST_LEASE, 3 * pipeline.inference.poll_interval)
+        self.clock = clock
+        self.sleep = sleep
+        self.chance = chance
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Route name -> hash of what the route does."""
+        return {route.name: route.fingerprint() for route in self.pipeline.routes}
+
+    async def move(self, job: JobRecord, to: JobState, **facts: Any) -> JobRecord:
+        """Record a move of a job that we hold; see :meth:`tasks.ledger.base.Ledger.move`."""
+        return await asyncio.to_thread(self.ledger.move, job.key, job.state, to, self.owner, self.clock(), **facts)
+
+    @asynccontextmanager
+    async def holding(self, key: str) -> AsyncIterator[JobRecord | None]:
+        """Hold a job's lease, renewed for as long as the block runs; None if somebody else has it."""
+        job = await asyncio.to_thread(
+            self.ledger.claim, key, self.owner, self.lease, self.clock(), pipeline=self.pipeline.name
+        )
+        if job is None:
+            yield None
+            return
+        renewal = asyncio.create_task(self._renew(key))
+        try:
+            yield job
+        finally:
+            renewal.cancel()
+            await asyncio.to_thread(self.ledger.release, key, self.owner)
+
+    async def _renew(self, key: str) -> None:
+        while True:
+            await asyncio.sleep(self.lease.total_seconds() / 3)
+            await asyncio.to_thread(self.ledger.claim, key, self.owner, self.lease, self.clock())
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """A folder on local disk for one video's files, gone afterwards."""
+        base = work_root(self.settings)
+        base.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+    @property
+    def model_classes(self) -> dict[str, tuple[str, ...]]:
+        """Model key in results JSON -> its class names in the order of their ids."""
+        return {info.ref.project: info.classes for info in self.models if info.classes}
+
+
+@asynccontextmanager
+async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator[Run]:
+    """Load a pipeline and open what it needs; close everything at the end.
+
+    Raises:
+        InputInvalid: The pipeline file, a setting or a model path is wrong.
+        AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
+    """
+    guard_logs()
+    settings = settings or Settings.load()
+    pipeline = load_pipeline(name)
+    spec, model_files = inference_spec(pipeline)
+    clear_dead_work(settings)
+    async with AsyncExitStack() as stack:
+        ledger = open_ledger(settings.ledger_url.get_secret_value())
+        stack.callback(ledger.close)
+        base_url, api_key, signer = settings.service_for(spec.backend), settings.roboflow_api_key, None
+        if base_url is None:
+            command = service_command(pipeline, model_files)
+            api_key = SecretStr(secrets.token_urlsafe(24))
+            service = await stack.enter_async_context(local_service(command, home=settings.home, api_key=api_key))
+            base_url = service.base_url
+            signer = FileUrlSigner(base_url, file_url_secret(api_key.get_secret_value()))
+        backend = open_backend(spec.backend, base_url=base_url, api_key=api_key)
+        stack.push_async_callback(backend.aclose)
+        models = await backend.describe(spec.models)
+        yield Run(
+            pipeline=pipeline,
+            settings=settings,
+            spec=spec,
+            models=models,
+            ledger=ledger,
+            backend=backend,
+            service=base_url,
+            stores=Stores(pipeline, signer),
+        )
+
+
+def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
+    """Turn the inference section into a spec, and name the model files it mentions.
+
+    A user's own file ``models/yard.onnx`` becomes project ``yard``, version 1, with the file's
+    sha256 as part of the job's identity: a retrained model is another inference.
+
+    Raises:
+        InputInvalid: A model file is missing, or two files would get the same name.
+    """
+    wanted = pipeline.inference
+    refs: list[ModelRef] = []
+    files: dict[str, Path] = {}
+    for text in (wanted.model, *wanted.additional_models):
+        if not is_file(text):
+            refs.append(ModelRef.parse(text))
+            continue
+        path = Path(text).expanduser().resolve()
+        if not path.is_file():
+            raise InputInvalid(f"model file {text} does not exist", hint="give a path to an .onnx file, or oidv4/1")
+        project = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
+        if project in files:
+            raise InputInvalid(f"two model files are both named {project}", hint="rename one of the files")
+        files[project] = path
+        with path.open("rb") as file:
+            refs.append(ModelRef(project, "1", hashlib.file_digest(file, "sha256").hexdigest()))
+    return InferenceSpec(wanted.backend, tuple(refs), wanted.fps, wanted.confidence), files
+
+
+def service_command(pipeline: Pipeline, model_files: dict[str, Path]) -> list[str]:
+    """The command that starts our own service for this pipeline's folders and models."""
+    command = [sys.executable, "-m", "deployments.cli", "serve", "inference", "--json"]
+    command += ["--host", "127.0.0.1", "--port", "0", "--exit-with-parent"]
+    for source in pipeline.sources:
+        root, _ = split_source_uri(source.uri)
+        if root.startswith("file://"):
+            command += ["--allow-folder", root.removeprefix("file://")]
+    for project, path in model_files.items():
+        command += ["--model", f"{project}={path}"]
+    return command
+
+
+def new_owner() -> str:
+    """Name this process in leases: machine, process id and a random part."""
+    return f"{_machine()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def is_dead(owner: str) -> bool:
+    """Say whether a lease's owner is certainly gone: a process of this machine that no longer runs."""
+    machine, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
+    return machine == _machine() and pid.isdigit() and not _runs(int(pid))
+
+
+def _machine() -> str:
+    """Host and, where there is one, the namespace that process ids mean something in (containers)."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
+    except OSError:
+        space = 0
+    return f"{socket.gethostname()}/{space}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def work_root(settings: Settings) -> Path:
+    """Where runs keep files while they work on them."""
+    return settings.home / "work"
+
+
+def clear_dead_work(settings: Settings) -> None:
+    """Remove work folders of runs that were killed."""
+    for folder in work_root(settings).glob("*-*"):
+        pid = folder.name.partition("-")[0]
+        if pid.isdigit() and not _runs(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""Build the sinks that a pipeline's routes name; a new sink is one function and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from config.locations import expand
+from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
+from tasks.run import Run
+from tasks.sinks.base import Sink
+from tasks.storage.base import Storage
+
+
+def open_sinks(run: Run) -> dict[str, Sink]:
+    """Build the sink of each of a run's routes, by route name."""
+    day = run.started_at.date()
+    return {route.name: BUILDERS[type(route)](run, route, day) for route in run.pipeline.routes}
+
+
+def _place(run: Run, uri: str, day: date) -> Storage:
+    return run.stores.output(expand(uri, day, run.pipeline.name))
+
+
+def _results(run: Run, route: ResultsRoute, day: date) -> Sink:
+    from tasks.predictions.tables import write_parquet
+    from tasks.sinks.results import ResultsSink
+
+    return ResultsSink(_place(run, route.uri, day), write_parquet=write_parquet, formats=route.formats)
+
+
+def _lightly(run: Run, route: LightlyRoute, day: date) -> Sink:
+    from tasks.sinks.lightly.sink import LightlySink
+
+    return LightlySink(
+        _place(run, route.datasource, day),
+        task_name=route.task_name,
+        fill=route.fill,
+        input_root=route.input_root or "",
+        min_confidence=route.min_confidence,
+    )
+
+
+def _labelbox(run: Run, route: LabelboxRoute, day: date) -> Sink:
+    from tasks.sinks.labelbox.sink import LabelboxFileSink
+
+    return LabelboxFileSink(
+        _place(run, route.uri or "", day),
+        min_confidence=route.min_confidence,
+        max_gap=route.max_gap,
+        keyframe_tolerance=route.keyframe_tolerance,
+        classes=route.classes,
+    )
+
+
+def _video(run: Run, route: VideoRoute, day: date) -> Sink:
+    from tasks.predictions.interpolate import Interpolator
+    from tasks.sinks.video import VideoSink
+
+    return VideoSink(_place(run, route.uri, day), interpolate=Interpolator, min_confidence=route.min_confidence)
+
+
+BUILDERS: dict[type[Route], Callable[[Run, Any, date], Sink]] = {
+    ResultsRoute: _results,
+    LightlyRoute: _lightly,
+    LabelboxRoute: _labelbox,
+    VideoRoute: _video,
+}

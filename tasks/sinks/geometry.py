@@ -1,0 +1,158 @@
+"""Boxes of the inferred image, brought to the frame that a route writes for.
+
+Pure arithmetic on columns; no I/O and no vendor's format. The inferred image may be smaller
+than the video's frame, and upright where the stored (coded) frame lies on its side: services
+decode as players do and turn the frame, PyAV does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.domain.errors import DeliveryFailed
+from tasks.domain.predictions import Bool, Float32, Int64, ModelPredictions
+from tasks.domain.video import VideoInfo
+
+Float64 = NDArray[np.float64]
+Size = tuple[int, int]  # width, height
+
+# Resizing rounds a side to whole pixels; more than this is another shape of frame.
+_ROUNDING_PX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBoxes:
+    """Boxes in pixels of one frame.
+
+    Attributes:
+        edges: float64 [N, 4], left, top, right, bottom; may lie beyond the frame.
+        width, height: The frame's size.
+    """
+
+    edges: Float64
+    width: int
+    height: int
+
+
+def place_boxes(model: ModelPredictions, info: VideoInfo, *, upright: bool) -> PlacedBoxes:
+    """Give every box of the model in pixels of the upright frame, or of the coded one.
+
+    A frame whose image size the service did not give counts as upright and full-sized.
+
+    Raises:
+        DeliveryFailed: A box is not finite or has a negative side, or an inferred image has
+            neither shape of the video.
+    """
+    objects = model.objects
+    if (
+        not np.isfinite(objects.box).all()
+        or not np.isfinite(objects.confidence).all()
+        or (objects.box[:, 2:] < 0).any()
+    ):
+        raise DeliveryFailed(
+            f"model {model.model!r} predicted a box that is no box (NaN, infinite or of negative size)",
+            hint="the results cannot be trusted; the results route still keeps them as they came",
+        )
+    edges = edges_of(objects.box)
+    size_of_row = model.image_size[objects.sample]
+    for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist():
+        rows = (size_of_row == (width, height)).all(axis=1)
+        edges[rows] = _placed(edges[rows], (width, height), info, upright=upright)
+    frame = info.display_size if upright else (info.width, info.height)
+    return PlacedBoxes(edges, *frame)
+
+
+def edges_of(box: Float32) -> Float64:
+    """Turn centre x, centre y, width, height into left, top, right, bottom."""
+    centre, half = box[:, :2].astype(np.float64), box[:, 2:].astype(np.float64) / 2
+    return np.hstack((centre - half, centre + half))
+
+
+def turned(edges: Float64, size: Size, degrees: int) -> Float64:
+    """Follow boxes of a ``size`` frame when the frame is turned counter-clockwise.
+
+    Args:
+        edges: [N, 4] left, top, right, bottom before.
+        size: Width and height before.
+        degrees: A multiple of 90.
+    """
+    width, height = size
+    left, top, right, bottom = edges.T
+    match degrees % 360:
+        case 90:
+            return np.column_stack((top, width - right, bottom, width - left))
+        case 180:
+            return np.column_stack((width - right, height - bottom, width - left, height - top))
+        case 270:
+            return np.column_stack((height - bottom, left, height - top, right))
+        case _:
+            return edges
+
+
+def snap(placed: PlacedBoxes, *, per_pixel: int) -> tuple[Int64, Bool]:
+    """Clip boxes to the frame and round their edges to a grid; a side is never under one pixel.
+
+    Args:
+        per_pixel: Steps of the grid in a pixel.
+
+    Returns:
+        int64 [N, 4] left, top, right, bottom in steps of the grid, all within the frame, and
+        bool [N]: False where nothing of the box lies in the frame (its edges then mean nothing).
+    """
+    left, top, right, bottom = placed.edges.T
+    visible = (right > 0) & (bottom > 0) & (left < placed.width) & (top < placed.height)
+    limit = np.array((placed.width, placed.height))
+    grid = np.rint(np.clip(placed.edges, 0, np.tile(limit, 2)) * per_pixel).astype(np.int64)
+    low = np.minimum(grid[:, :2], (limit - 1) * per_pixel)
+    high = np.maximum(grid[:, 2:], low + per_pixel)
+    return np.hstack((low, high)), visible
+
+
+def orientation_warning(info: VideoInfo) -> str | None:
+    """Say so when the size of the inferred image cannot tell whether the service turned it."""
+    if info.rotation % 360 and info.display_size == (info.width, info.height):
+        return f"the video is stored turned by {info.rotation} degrees; its boxes are taken as of the upright picture"
+    return None
+
+
+def _placed(edges: Float64, inferred: Size, info: VideoInfo, *, upright: bool) -> Float64:
+    """Scale boxes of images of one size to the frame they show, then turn them if need be."""
+    coded = (info.width, info.height)
+    seen_upright = _is_upright(inferred, info)
+    frame = info.display_size if seen_upright else coded
+    if 0 not in inferred:
+        edges = edges * np.tile(np.array(frame) / np.array(inferred), 2)
+    if seen_upright == upright:
+        return edges
+    return turned(edges, frame, info.rotation if upright else -info.rotation)
+
+
+def _is_upright(inferred: Size, info: VideoInfo) -> bool:
+    """Tell whether an inferred image shows the upright or the coded frame, by its size alone."""
+    coded = (info.width, info.height)
+    if inferred in ((0, 0), info.display_size):
+        return True
+    if inferred == coded:
+        return False
+    for frame, upright in ((info.display_size, True), (coded, False)):
+        if _same_shape(inferred, frame):
+            return upright
+    raise DeliveryFailed(
+        f"the service looked at images of {inferred[0]}x{inferred[1]} pixels, "
+        f"which is no scaling of the video's {info.width}x{info.height}",
+        hint="the results belong to another video, or the service crops or pads frames: boxes cannot be placed",
+    )
+
+
+def _same_shape(inferred: Size, frame: Size) -> bool:
+    """Tell whether one is the other scaled, up to the rounding of a side."""
+    if 0 in inferred or 0 in frame:
+        return False
+    (width, height), (frame_width, frame_height) = inferred, frame
+    return (
+        abs(height - width * frame_height / frame_width) <= _ROUNDING_PX
+        or abs(width - height * frame_width / frame_height) <= _ROUNDING_PX
+    )

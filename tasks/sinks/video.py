@@ -1,0 +1,122 @@
+"""The video route: every video again, with what the models saw drawn on it.
+
+    <name>.mp4    H.264, upright, one frame for each frame of the source at its own time
+
+A source that is no mp4 keeps its suffix inside (``clip.avi`` becomes ``clip.avi.mp4``), so that
+``clip.avi`` and ``clip.mp4`` do not meet.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.domain.errors import DeliveryFailed, StorageUnavailable
+from tasks.domain.predictions import TaskType
+from tasks.sinks.base import Delivery, Receipt
+from tasks.sinks.checks import choose_models, require_frames
+from tasks.sinks.draw import Image, Painter
+from tasks.sinks.geometry import orientation_warning
+from tasks.sinks.overlay import Interpolate, Overlay
+from tasks.storage.base import Storage
+
+_DRAWN = frozenset(
+    {
+        TaskType.OBJECT_DETECTION,
+        TaskType.INSTANCE_SEGMENTATION,
+        TaskType.KEYPOINT_DETECTION,
+        TaskType.CLASSIFICATION,
+        TaskType.MULTILABEL_CLASSIFICATION,
+        TaskType.GAZE,
+    }
+)
+
+
+class VideoSink:
+    """Draws predictions on videos: boxes, masks, keypoints, and classes of whole frames as a caption.
+
+    Args:
+        store: Bound to the folder or prefix that the videos go to.
+        interpolate: Says where a model's objects are on the frames between its samples.
+        min_confidence: Draws only what is at least as sure; None draws everything.
+    """
+
+    def __init__(self, store: Storage, *, interpolate: Interpolate, min_confidence: float | None = None) -> None:
+        self._store = store
+        self._interpolate = interpolate
+        self._min_confidence = min_confidence
+
+    def deliver(self, delivery: Delivery) -> Receipt:
+        """Draw one video and put it in place, whole; needs as much local disk as the result is large."""
+        key = output_key(delivery.video.name)
+        uri = self._store.root + key
+        if uri == delivery.video.uri:
+            raise DeliveryFailed(
+                f"{delivery.video} would be overwritten by its own annotated copy",
+                hint="give the video route a folder or prefix of its own",
+            )
+        require_frames(delivery.predictions, delivery.info)
+        models, warnings = choose_models(delivery.predictions, _DRAWN, "the annotated video")
+        overlays = [
+            Overlay(model, delivery.predictions.frame_index, delivery.info, self._interpolate, self._min_confidence)
+            for model in models
+        ]
+        with _staging() as folder:
+            target = folder / "annotated.mp4"
+            frames, notes = _draw(delivery, overlays, target)
+            self._store.upload(key, target, content_type="video/mp4")
+        if turned := orientation_warning(delivery.info):
+            warnings.append(turned)
+        counts = {
+            "frames": frames,
+            "objects": sum(overlay.objects for overlay in overlays),
+            "tracks": sum(overlay.tracks for overlay in overlays),
+        }
+        return Receipt(outputs=(uri,), counts=counts, warnings=(*warnings, *notes))
+
+    def finish(self, delivered: Sequence[Delivery]) -> Receipt | None:  # noqa: ARG002 - the protocol's
+        """Nothing spans videos."""
+        return None
+
+
+def output_key(name: str) -> str:
+    """Where the annotated copy of a video goes."""
+    return name if name.lower().endswith(".mp4") else f"{name}.mp4"
+
+
+def _draw(delivery: Delivery, overlays: Sequence[Overlay], target: Path) -> tuple[int, list[str]]:
+    """Write the annotated video to a file; return its frames and warnings."""
+    from tasks.sinks.transcode import even, transcode
+
+    painter = Painter(*(even(side) for side in delivery.info.display_size))
+
+    def paint(frame: int, image: Image) -> None:
+        shapes = [shape for overlay in overlays for shape in overlay.shapes(frame)]
+        captions = [caption for overlay in overlays if (caption := overlay.caption(frame))]
+        painter.paint(image, shapes, " | ".join(captions))
+
+    with delivery.open_video() as source:
+        info = delivery.info
+        done = transcode(source, target, size=(info.width, info.height), rotation=info.rotation, paint=paint)
+    warnings = list(done.warnings)
+    if done.frames != delivery.info.frame_count:
+        warnings.append(f"{done.frames} frames were drawn, where {delivery.info.frame_count} were counted before")
+    if bad_masks := sum(len(overlay.bad_masks) for overlay in overlays):
+        warnings.append(f"{bad_masks} masks could not be read and were not drawn")
+    return done.frames, warnings
+
+
+@contextmanager
+def _staging() -> Iterator[Path]:
+    """Lend a folder on local disk.
+
+    Raises:
+        StorageUnavailable: The local disk is full or refuses.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="reelroute-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise StorageUnavailable(f"cannot stage a video on the local disk: {error.strerror or error}") from None

@@ -1,0 +1,93 @@
+"""Submit a job, once: intent into the ledger, request, answer into the ledger.
+
+The order of the three is what keeps a job from being paid twice. Between the first and the
+third, a crash leaves the job ``submitting`` under a lease; whoever finds it there later with
+the lease passed knows that the request may have been sent, and calls the job ``unknown``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from tasks.domain.errors import Ambiguous, AuthRefused, PlanRefused, ReelrouteError, Retryable
+from tasks.domain.job import Failure, JobState
+from tasks.domain.video import SignedUrl
+from tasks.inference.base import LocalVideo
+from tasks.ledger.base import JobRecord
+from tasks.run import Run
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+FIRST_WAIT_S = 2.0
+LONGEST_WAIT_S = 120.0
+
+
+async def submit_job(run: Run, job: JobRecord) -> JobRecord:
+    """Get the service to take a planned job that we hold; return it as submitted.
+
+    Tries again only what cannot have created a job: no connection, 429, 503. Signs anew each time.
+
+    Raises:
+        SubmissionUnknown: The answer was lost; the job is recorded as unknown.
+        AuthRefused, PlanRefused, Retryable: Nothing was taken; the job is planned as before.
+        Permanent: The service or the store refuses this video; the job is recorded as failed.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            grant = await asyncio.to_thread(run.stores.grant, job.video)
+        except ReelrouteError as error:
+            if not isinstance(error, Retryable):
+                await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
+            raise
+        try:
+            return await undisturbed(_submit_once(run, job, grant))
+        except Retryable as error:
+            if attempt == ATTEMPTS:
+                raise
+            wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
+            await run.sleep(min(wait_s, LONGEST_WAIT_S))
+    raise AssertionError("the loop returns or raises")
+
+
+async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo) -> JobRecord:
+    """One attempt, whatever its end recorded before it is returned or raised."""
+    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service)
+    try:
+        job_id = await run.backend.submit(grant, run.spec, run.models)
+    except ReelrouteError as error:
+        to = state_after(error)
+        await run.move(job, to, failure=None if to is JobState.PLANNED else failure_of("submit", error))
+        raise
+    return await run.move(job, JobState.SUBMITTED, job_id=job_id)
+
+
+def state_after(error: ReelrouteError) -> JobState:
+    """Where a submission that ended in ``error`` leaves its job."""
+    if isinstance(error, Ambiguous):
+        return JobState.UNKNOWN
+    # A wrong key or an empty account says nothing about the video: it stays to be done.
+    if isinstance(error, Retryable | AuthRefused | PlanRefused):
+        return JobState.PLANNED
+    return JobState.FAILED
+
+
+def failure_of(stage: str, error: ReelrouteError) -> Failure:
+    """Write an error down as the ledger's dead-letter list keeps it."""
+    return Failure(stage, error.code, error.message, error.hint)
+
+
+async def undisturbed(step: Coroutine[Any, Any, T]) -> T:
+    """Let a step end even if we are cancelled meanwhile (Ctrl-C), then be cancelled.
+
+    A request that has left is answered sooner or later; walking away would lose the job id.
+    """
+    running = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

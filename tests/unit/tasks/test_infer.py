@@ -1,0 +1,144 @@
+"""One video's task: it does what the job still needs, and never more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tasks.domain.errors import ServiceUnavailable, SubmissionUnknown
+from tasks.domain.job import JobState
+from tasks.infer import advance
+from tasks.ledger.base import JobRecord
+from tasks.run import Run, clear_dead_work, is_dead, new_owner, work_root
+from tasks.submit import submit_job
+from tests.rig import Rig
+
+
+def first(rig: Rig, run: Run) -> JobRecord:
+    """The first job of the listing."""
+    return rig.listed(run)[0]
+
+
+async def test_a_planned_job_goes_all_the_way(rig: Rig) -> None:
+    """Planned, submitted, collected: one task, one submission."""
+    run = rig.run()
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        ended = await advance(run, job, wait=True)
+
+    assert (JobState.SUCCEEDED, True, 1) == (ended.state, ended.submitted, rig.backend.taken)
+
+
+async def test_without_waiting_the_job_is_left_at_the_service(rig: Rig) -> None:
+    """`--no-wait` submits and leaves; the lease is free for whoever collects."""
+    run, later = rig.run(), rig.run()
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        ended = await advance(run, job, wait=False)
+
+    assert JobState.SUBMITTED is ended.state
+    async with later.holding(ended.key) as again:
+        assert again is not None
+
+
+async def test_a_submitted_job_of_a_dead_run_is_only_collected(rig: Rig) -> None:
+    """What was paid for is not paid again."""
+    run = rig.run()
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        await submit_job(run, job)
+
+    later = rig.run()
+    async with later.holding(job.key) as left:
+        assert left is not None
+        ended = await advance(later, left, wait=True)
+
+    assert (JobState.SUCCEEDED, False, 1) == (ended.state, ended.submitted, rig.backend.taken)
+
+
+async def test_a_job_whose_submitter_died_is_unknown(rig: Rig) -> None:
+    """Between intent and answer nobody can know: it is shown, and not sent again."""
+    run = rig.run()
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        await run.move(job, JobState.SUBMITTING, token="t")
+
+    later = rig.run()
+    async with later.holding(job.key) as left:
+        assert left is not None
+        with pytest.raises(SubmissionUnknown):
+            await advance(later, left, wait=True)
+
+    found = later.ledger.job(job.key)
+    assert found is not None
+    assert (JobState.UNKNOWN, 0) == (found.state, rig.backend.taken)
+
+
+async def test_a_job_held_by_a_living_run_is_left_alone(rig: Rig) -> None:
+    """Two runs at once: the second gets nothing to do."""
+    run, other = rig.run(), rig.run()
+    async with run.holding(first(rig, run).key) as job, other.holding(first(rig, run).key) as same:
+        assert job is not None
+        assert same is None
+
+
+async def test_what_is_due_is_noted_before_the_results_are_stored(rig: Rig) -> None:
+    """A run that dies right after storing results leaves deliveries for the next one to find."""
+    run = rig.run()
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        await advance(run, job, wait=False)
+
+    assert {"results", "lightly", "labelbox"} == {
+        delivery.route for delivery in run.ledger.deliveries("yard", job_key=job.key)
+    }
+
+
+async def test_a_job_at_another_hosted_service_is_not_asked_for_here(rig: Rig) -> None:
+    """Asking the wrong service would call a paid job lost."""
+    run = rig.run()
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        await submit_job(run, job)
+    later = rig.run()
+    later.service = "https://api.elsewhere.example"
+    object.__setattr__(later.spec, "backend", "roboflow")
+
+    async with later.holding(job.key) as left:
+        assert left is not None
+        with pytest.raises(ServiceUnavailable, match="elsewhere"):
+            await advance(later, left, wait=True)
+
+
+def test_owners_are_unique() -> None:
+    """Two runs in one process are two owners."""
+    assert new_owner() != new_owner()
+
+
+def test_a_process_that_has_ended_is_dead_and_this_one_is_not() -> None:
+    """Only what is certain counts: an owner on another machine may live."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    mine = new_owner()
+    machine, _, rest = mine.partition(":")
+
+    assert not is_dead(mine)
+    assert is_dead(f"{machine}:{ended.pid}:{rest.rpartition(':')[2]}")
+    assert not is_dead(f"another-host/1:{ended.pid}:ab")
+    assert not is_dead("garbage")
+
+
+def test_work_of_dead_runs_is_cleared_and_of_living_ones_kept(rig: Rig) -> None:
+    """Killed runs do not fill the disk with half-done files."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    root = work_root(rig.settings())
+    for pid in (ended.pid, os.getpid()):
+        (root / f"{pid}-x").mkdir(parents=True)
+
+    clear_dead_work(rig.settings())
+
+    assert [f"{os.getpid()}-x"] == [folder.name for folder in root.iterdir()]

@@ -1,0 +1,158 @@
+"""The report: every video of today is counted once, and whoever reads it knows what to do."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import timedelta
+
+from tasks.discover import Discovery
+from tasks.domain.errors import AuthRefused
+from tasks.domain.job import DeliveryState, Failure, JobState
+from tasks.plan import Plan
+from tasks.report import Outcome, markdown, stand, summarise, write_report
+from tasks.run import Run
+from tests.rig import Rig
+
+BROKEN = Failure("poll", "job_failed", "it broke | badly\nreally", "upload again")
+
+
+def finish(rig: Rig, run: Run, *, failing: str = "") -> None:
+    """Bring every listed job to its end; the one named ``failing`` fails."""
+    for job in rig.listed(run):
+        run.ledger.claim(job.key, run.owner, run.lease, run.clock())
+        run.ledger.move(job.key, JobState.PLANNED, JobState.SUBMITTING, run.owner, run.clock(), token="t")
+        run.ledger.move(job.key, JobState.SUBMITTING, JobState.SUBMITTED, run.owner, run.clock(), job_id="j")
+        bad = job.video.name == failing
+        run.ledger.move(
+            job.key,
+            JobState.SUBMITTED,
+            JobState.FAILED if bad else JobState.SUCCEEDED,
+            run.owner,
+            run.clock(),
+            failure=BROKEN if bad else None,
+        )
+
+
+def summary_of(run: Run, outcome: Outcome | None = None, plan: Plan | None = None) -> dict[str, object]:
+    """The summary of a run that discovered two videos."""
+    outcome = outcome or Outcome()
+    return summarise(run, Discovery(2, 0), plan or Plan(), outcome, stand(run, outcome))
+
+
+def test_a_clean_run_has_nothing_to_say(rig: Rig) -> None:
+    """All numbers agree and the exit code is 0."""
+    run = rig.run()
+    finish(rig, run)
+
+    summary = summary_of(run, Outcome(submitted=2, succeeded=2, delivered=Counter(results=2)))
+
+    assert (2, 0, 2, 2, 0, 0, 0) == tuple(
+        summary[name] for name in ("discovered", "skipped", "submitted", "succeeded", "failed", "unknown", "exit_code")
+    )
+    assert {"results": 2, "lightly": 0, "labelbox": 0} == summary["delivered"]
+    assert [] == summary["failures"]
+
+
+def test_a_failed_video_is_listed_with_reason_and_hint(rig: Rig) -> None:
+    """The dead letter reads like an instruction, and the exit code is 1."""
+    run = rig.run()
+    finish(rig, run, failing="a.mp4")
+
+    summary = summary_of(run)
+
+    assert (1, 1) == (summary["failed"], summary["exit_code"])
+    assert [
+        {
+            "video": "a.mp4",
+            "stage": "poll",
+            "code": "job_failed",
+            "message": "it broke | badly\nreally",
+            "hint": "upload again",
+        }
+    ] == summary["failures"]
+
+
+def test_a_second_run_counts_what_was_done_before(rig: Rig) -> None:
+    """Nothing to do is not the same as nothing found; a failure of yesterday is still a failure."""
+    finish(rig, rig.run(), failing="a.mp4")
+    rig.clock.now += timedelta(hours=1)
+    again = rig.run()
+    rig.listed(again)
+
+    summary = summary_of(again)
+
+    assert (2, 1, 0, 1) == tuple(summary[name] for name in ("discovered", "skipped", "submitted", "failed"))
+
+
+def test_a_video_that_has_left_the_sources_is_not_counted(rig: Rig) -> None:
+    """The report is about today's listing."""
+    finish(rig, rig.run(), failing="a.mp4")
+    (rig.videos / "a.mp4").unlink()
+    rig.clock.now += timedelta(hours=1)
+    again = rig.run()
+    rig.listed(again)
+
+    assert [] == summary_of(again)["failures"]
+
+
+def test_a_failed_delivery_names_its_route(rig: Rig) -> None:
+    """A route that could not take a video is told per route."""
+    run = rig.run()
+    finish(rig, run)
+    job = next(iter(run.ledger.jobs("yard")))
+    run.ledger.plan_deliveries("yard", job.key, run.fingerprints, run.clock())
+    run.ledger.claim_delivery("yard", job.key, "lightly", run.owner, run.lease, run.clock())
+    run.ledger.finish_delivery(
+        "yard", job.key, "lightly", run.owner, DeliveryState.FAILED, run.clock(), failure=Failure("route", "x", "y")
+    )
+
+    summary = summary_of(run)
+
+    assert 1 == summary["failed"]
+    assert ["route lightly"] == [failure["stage"] for failure in summary["failures"]]  # type: ignore[attr-defined]
+
+
+def test_a_run_that_was_stopped_returns_what_stopped_it(rig: Rig) -> None:
+    """A wrong key is exit code 3, whatever else went on."""
+    run = rig.run()
+    rig.listed(run)
+
+    summary = summary_of(run, Outcome(stopped=AuthRefused("the key is wrong", hint="check it")))
+
+    assert 3 == summary["exit_code"]
+    assert {"code": "auth_refused", "message": "the key is wrong", "hint": "check it"} == summary["stopped"]
+
+
+def test_a_fault_that_may_pass_is_reported_though_the_ledger_forgets_it(rig: Rig) -> None:
+    """A job that is planned again still says why it was not done this time."""
+    run = rig.run()
+    job = rig.listed(run)[0]
+
+    summary = summary_of(run, Outcome(passing={job.key: Failure("submit", "rate_limited", "429")}))
+
+    assert ["rate_limited"] == [failure["code"] for failure in summary["failures"]]  # type: ignore[attr-defined]
+
+
+def test_the_markdown_survives_odd_text(rig: Rig) -> None:
+    """Pipes and newlines in names and messages do not break the table."""
+    run = rig.run()
+    finish(rig, run, failing="a.mp4")
+
+    text = markdown(summary_of(run))
+
+    row = next(line for line in text.splitlines() if "a.mp4" in line)
+    assert r"it broke \| badly\nreally" in row
+    assert "upload again" in row
+
+
+def test_the_report_is_kept_for_people_and_machines(rig: Rig) -> None:
+    """The markdown's neighbour holds the same as JSON."""
+    run = rig.run()
+    finish(rig, run)
+    summary = summary_of(run)
+
+    path = write_report(run, summary, markdown(summary))
+
+    assert path.read_text().startswith("# yard")
+    assert summary == json.loads(path.with_suffix(".json").read_text())
