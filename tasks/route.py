@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import stamina
 from prefect import get_run_logger, task
@@ -25,6 +26,8 @@ from tasks.run import Run
 from tasks.sinks.base import Delivery, Receipt, Sink
 from tasks.storage.ranged import open_ranged
 from tasks.submit import failure_of
+
+T = TypeVar("T")
 
 # Rendering an hour of video takes about that long on one core.
 DELIVERY_LEASE = timedelta(hours=2)
@@ -55,19 +58,20 @@ async def deliver_batch(run: Run, route: str, count: int, sink: Sink, batch: Seq
     """Deliver videos to one route, one after the other; one that fails does not stop the rest."""
     run_log = get_run_logger()
     done = Delivered(route)
-    new = []
+    taken: list[tuple[Delivery, Receipt]] = []
     for delivery in batch:
         ended = await asyncio.to_thread(deliver_one, run, route, sink, delivery)
-        if isinstance(ended, Failure):
-            done.failures[delivery.video.name] = ended
-            run_log.error("%s: %s: %s", delivery.video, ended.code, ended.message)
+        if isinstance(ended, Receipt):
+            taken.append((delivery, ended))
         elif ended is not None:
-            new.append(delivery)
-            done.videos.append(delivery.video.name)
-            done.warnings += [f"{delivery.video}: {warning}" for warning in ended.warnings]
-        watcher.get().delivered(route, str(delivery.video), ended.code if isinstance(ended, Failure) else "")
-    if new and (receipt := await asyncio.to_thread(sink.finish, new)):
-        done.warnings += receipt.warnings
+            done.failures[delivery.video.name] = ended
+    if taken:
+        await asyncio.to_thread(finish_batch, run, route, sink, taken, done)
+    for delivery in batch:
+        problem = done.failures.get(delivery.video.name)
+        if problem is not None:
+            run_log.error("%s: %s: %s", delivery.video, problem.code, problem.message)
+        watcher.get().delivered(route, str(delivery.video), problem.code if problem else "")
     for warning in done.warnings:
         run_log.warning("%s", warning)
     run_log.info("%d of %d delivered", len(done.videos), count)
@@ -75,32 +79,63 @@ async def deliver_batch(run: Run, route: str, count: int, sink: Sink, batch: Seq
 
 
 def deliver_one(run: Run, route: str, sink: Sink, delivery: Delivery) -> Receipt | Failure | None:
-    """Deliver one video under its lease and record how that ended.
+    """Deliver one video under its lease; None when another process is at it.
 
-    Returns the sink's receipt, or why it failed, or None when another process is at it. What may
-    pass (a store that is busy) leaves the delivery pending for the next run; the rest is failed
-    until somebody looks at it.
+    A failure is recorded; success is not yet, because what spans the batch is still to be written.
     """
     name = (run.pipeline.name, delivery.job_key, route)
     if run.ledger.claim_delivery(*name, run.owner, DELIVERY_LEASE, run.clock()) is None:
         return None
-    finish = partial(run.ledger.finish_delivery, *name, run.owner)
+    ended = _attempt(lambda: sink.deliver(delivery), route, delivery)
+    if isinstance(ended, Trouble):
+        run.ledger.finish_delivery(*name, run.owner, ended.leaves, run.clock(), failure=ended.failure)
+        return ended.failure
+    return ended
+
+
+def finish_batch(run: Run, route: str, sink: Sink, taken: Sequence[tuple[Delivery, Receipt]], done: Delivered) -> None:
+    """Write what spans the batch, then record its videos as delivered (or not, and why)."""
+    deliveries = [delivery for delivery, _ in taken]
+    ended = _attempt(lambda: sink.finish(deliveries), route, deliveries[0])
+    for delivery, receipt in taken:
+        finish = partial(run.ledger.finish_delivery, run.pipeline.name, delivery.job_key, route, run.owner)
+        if isinstance(ended, Trouble):
+            finish(ended.leaves, run.clock(), failure=ended.failure)
+            done.failures[delivery.video.name] = ended.failure
+        else:
+            finish(DeliveryState.DELIVERED, run.clock(), outputs=receipt.outputs)
+            done.videos.append(delivery.video.name)
+            done.warnings += [f"{delivery.video}: {warning}" for warning in receipt.warnings]
+    if isinstance(ended, Receipt):
+        done.warnings += ended.warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A step of a sink that failed.
+
+    Attributes:
+        failure: Why.
+        leaves: Pending where it may pass (a store that is busy), so that the next run tries again;
+            else failed, until somebody looks at it.
+    """
+
+    failure: Failure
+    leaves: DeliveryState
+
+
+def _attempt(step: Callable[[], T], route: str, delivery: Delivery) -> T | Trouble:
+    """Take a step of a sink, with retries of what may pass; the border at which its trouble stops."""
     try:
-        receipt = stamina.retry(on=Retryable, attempts=ATTEMPTS)(sink.deliver)(delivery)
+        return stamina.retry(on=Retryable, attempts=ATTEMPTS)(step)()
     except ReelrouteError as error:
-        failure = failure_of("route", error)
-        to = DeliveryState.PENDING if isinstance(error, Retryable) else DeliveryState.FAILED
+        leaves = DeliveryState.PENDING if isinstance(error, Retryable) else DeliveryState.FAILED
+        return Trouble(failure_of("route", error), leaves)
     except Exception as error:
-        # The border at which one video's trouble stops: a fault of ours, or of a library, that
-        # nobody foresaw costs this delivery, not the night.
+        # A fault of ours, or of a library, that nobody foresaw costs this delivery, not the night.
         log.exception("%s: route %s failed unexpectedly", delivery.video, route)
-        failure = Failure("route", "unexpected", f"{delivery.video}: {type(error).__name__} in route {route}")
-        to = DeliveryState.FAILED
-    else:
-        finish(DeliveryState.DELIVERED, run.clock(), outputs=receipt.outputs)
-        return receipt
-    finish(to, run.clock(), failure=failure)
-    return failure
+        what = f"{delivery.video}: {type(error).__name__} in route {route}"
+        return Trouble(Failure("route", "unexpected", what, "the log has the details"), DeliveryState.FAILED)
 
 
 def prepare(run: Run, job: JobRecord, folder: Path) -> Delivery:

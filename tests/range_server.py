@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -37,6 +37,7 @@ class RangeServer:
         ranges: False answers every request with 200 and the whole body.
         fault: (number of the request from 0, start of its range) -> fault or None.
         requests: The Range header of each request, in order.
+        paths: Path and query of each request, exactly as received.
     """
 
     body: bytes
@@ -45,6 +46,7 @@ class RangeServer:
     ranges: bool = True
     fault: Callable[[int, int], Fault | None] = lambda _number, _start: None
     requests: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -55,6 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range", "")
         number = len(blob.requests)
         blob.requests.append(asked)
+        blob.paths.append(self.requestline.split(" ")[1])
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked) if blob.ranges else None
         start = int(match[1]) if match else 0
         fault = blob.fault(number, start) or Fault()
@@ -78,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in fault.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body if fault.cut_after is None else body[: fault.cut_after])
+        with suppress(ConnectionError):  # the client has seen enough
+            self.wfile.write(body if fault.cut_after is None else body[: fault.cut_after])
 
     def log_message(self, *_args: object) -> None:
         """Say nothing on stderr."""

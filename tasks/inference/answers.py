@@ -49,7 +49,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         headers: Of the answer.
-        body: Up to a megabyte of it; None when it broke off.
+        body: The first megabyte of it; None when it broke off.
     """
 
     status: int

@@ -23,7 +23,8 @@ class ModelInfo:
     Attributes:
         ref: The model.
         task: Its inference type; the job request must name it.
-        classes: Class names in the order of their ids; empty for foundation models.
+        classes: Class names as the service's control plane lists them (in the order of their ids
+            at our own service; results name class and id themselves); empty for foundation models.
     """
 
     ref: ModelRef
@@ -74,15 +75,23 @@ class InferenceBackend(Protocol):
         ...
 
     async def submit(self, video: SignedUrl | LocalVideo, spec: InferenceSpec, models: tuple[ModelInfo, ...]) -> str:
-        """Start the job and return its id.
+        """Start the job and return its id; a local file is uploaded first.
+
+        Sends the job request once. Whatever is raised but ``SubmissionUnknown``, no job was
+        created. Being cancelled in mid-request leaves the same doubt as ``SubmissionUnknown``.
 
         Raises:
             SubmissionUnknown: The request was sent and its answer was lost.
+            ModelUnknown: The service does not take this kind of model.
+            ObjectMissing, AccessDenied, StorageUnavailable: A local file cannot be uploaded.
         """
         ...
 
     async def check(self, job_id: str) -> JobStatus:
-        """Ask once how the job is.
+        """Ask how the job is; passing trouble is tried again a few times.
+
+        Only ``JobFailed`` and ``JobUnknown`` say something about the job. After any other error
+        it may well be running, or done.
 
         Raises:
             JobFailed: The service says so; the error carries its code and message.
@@ -95,7 +104,8 @@ class InferenceBackend(Protocol):
 
         Raises:
             ResultExpired: The URL no longer works; ``check`` gives a fresh one.
-            ResultInvalid: The body is not JSON, or too large.
+            ResultInvalid: The body is not a JSON object, an empty one, or too large.
+            StorageUnavailable: The disk did not take it.
         """
         ...
 

@@ -250,14 +250,14 @@ class RoboflowClient:
         raise fault
 
     async def _read(self, response: httpx.Response) -> bytes | None:
-        """Read a small body; None if it breaks off, stalls, or is far too large to be an answer."""
+        """Read a small body, or the start of one that is no answer; None if it breaks off or stalls."""
         body = bytearray()
         try:
             async with asyncio.timeout(self._client.timeout.read):
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > LARGEST_ANSWER:
-                        return None
+                        break
         except (httpx.RequestError, TimeoutError):
             return None
         return bytes(body)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.domain.errors import LedgerUnusable
@@ -19,6 +19,9 @@ from tasks.domain.video import printable
 
 # Longest wait for another process that is writing. Transactions last milliseconds.
 BUSY_S = 60.0
+
+# Any number, as long as it is always the same: PostgreSQL's name for the lock of whoever migrates.
+_ALONE = 7_335_387_411
 
 _URL_HINT = "write sqlite:////absolute/path/ledger.db or postgresql://user:password@host/database"
 
@@ -52,7 +55,7 @@ def parse_url(text: str) -> URL:
     if backend == "postgresql":
         return url
     if backend != "sqlite":
-        raise LedgerUnusable(f"the ledger's address names {backend!r}, which cannot hold it", hint=_URL_HINT)
+        raise LedgerUnusable("the ledger's address is neither of SQLite nor of PostgreSQL", hint=_URL_HINT)
     if url.database in (None, "", ":memory:"):
         raise LedgerUnusable("a ledger in memory would forget what was paid for", hint=_URL_HINT)
     if url.query or str(url.database).startswith("file:"):
@@ -151,6 +154,12 @@ def _name(cause: BaseException | None) -> str:
     return getattr(cause, "sqlite_errorname", "")
 
 
+def keep_others_out(connection: Connection) -> None:
+    """Let nobody else come past this until the transaction ends; on SQLite a writer is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_ALONE)))
+
+
 def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that can say ON CONFLICT, which both databases have but SQLAlchemy spells twice."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
@@ -182,8 +191,8 @@ def _sqlite_engine(url: URL) -> Engine:
 def _postgresql_engine(url: URL) -> Engine:
     try:
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, exc.NoSuchModuleError):
         raise LedgerUnusable(
-            f"a PostgreSQL ledger needs the driver {error.name!r}, which is not installed",
-            hint="install it into reelroute's environment, or use a SQLite ledger",
+            f"a ledger at {url.drivername}:// needs a database driver that is not installed",
+            hint="install one, such as psycopg, into reelroute's environment, or use a SQLite ledger",
         ) from None

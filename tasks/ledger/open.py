@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, column, inspect, select, table
+from sqlalchemy import URL, Connection, column, delete, false, inspect, select, table
 
 from tasks.domain.errors import LedgerMissing, LedgerUnusable
 from tasks.domain.video import printable
 from tasks.ledger.base import Ledger
-from tasks.ledger.database import Database, parse_url
+from tasks.ledger.database import Database, keep_others_out, parse_url
 from tasks.ledger.schema import REVISION, REVISION_TABLE
 from tasks.ledger.store import SqlLedger
 
@@ -67,9 +67,13 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
     if revision is None and not create:
         raise LedgerMissing(f"the ledger {database.where} is empty")
     database.use_write_ahead_log()
-    # Also where nothing is to be done: a ledger that cannot be written is found before anything is paid.
     with database.write() as connection:
-        if _revision(connection, database.where) != REVISION:
+        keep_others_out(connection)
+        if _revision(connection, database.where) == REVISION:
+            # A ledger that cannot be written is found here, before anything is paid: SQLite begins
+            # a write transaction on a read-only file without a word, and refuses the first statement.
+            connection.execute(delete(table(REVISION_TABLE)).where(false()))
+        else:
             _migrate(connection, database.where)
 
 

@@ -59,11 +59,12 @@ class SqlLedger:
         seen_since: datetime | None = None,
     ) -> Iterator[JobRecord]:
         """Stream jobs, oldest first."""
+        since = aware(seen_since) if seen_since else None
 
         def page(after: int) -> tuple[list[JobRecord], int]:
             with self._database.read() as connection:
                 return job_rows.read_page(
-                    connection, after, BATCH, pipeline=pipeline, states=states, uri=uri, seen_since=seen_since
+                    connection, after, BATCH, pipeline=pipeline, states=states, uri=uri, seen_since=since
                 )
 
         return _paged(page)

@@ -1,0 +1,1 @@
+"""Pure functions on predictions: parse results JSON, follow objects, interpolate, make tables."""

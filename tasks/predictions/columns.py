@@ -129,6 +129,4 @@ def _no_objects() -> Objects:
 
 def _no_labels() -> Labels:
     nothing = np.zeros(0, np.int32)
-    return Labels(
-        sample=nothing, class_code=nothing, confidence=np.zeros(0, np.float32), chosen=np.zeros(0, np.bool_)
-    )
+    return Labels(sample=nothing, class_code=nothing, confidence=np.zeros(0, np.float32), chosen=np.zeros(0, np.bool_))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from tasks.domain.errors import ResultInvalid
 
-_T = TypeVar("_T")
 # A member's value: its elements if it is a list, left as text, else whatever it is.
 Members = dict[str, list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None]
 
 _AGAIN = "`reelroute replay PIPELINE --failed` fetches the results again"
 # Python's json writes these, JSON has no such thing.
 _NOT_JSON = re.compile(rb"(?<=[\[:,\s])(?:NaN|-?Infinity)(?=[\],}\s])")
-# "Expected `float`, got `str` - at `$.predictions[3].x`"
+# msgspec ends its messages with the place: " - at `$.predictions[3].x`", where it is not the top.
 _MSGSPEC = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 
 
@@ -50,16 +50,20 @@ def open_object(data: bytes) -> Members:
     return open_object(patched)
 
 
-def decode(raw: msgspec.Raw, kind: Any, path: str) -> Any:
-    """Decode a part as ``kind``; a number may be text.
+def decode_each(elements: list[msgspec.Raw], kind: Any, path: str) -> Iterator[Any]:
+    """Decode the elements of a list as ``kind``; a number may be text.
 
     Raises:
-        ResultInvalid: It is of another type; the message names the place.
+        ResultInvalid: One is of another type; the message names it.
     """
+    decode = msgspec.json.Decoder(kind, strict=False).decode
+    position = 0
     try:
-        return msgspec.json.decode(raw, type=kind, strict=False)
+        for element in elements:
+            yield decode(element)
+            position += 1
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise refusal(error, path) from None
+        raise refusal(error, f"{path}[{position}]") from None
 
 
 def refusal(error: Exception, path: str) -> ResultInvalid:

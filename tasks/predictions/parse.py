@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tasks.domain.errors import ResultInvalid
 from tasks.domain.predictions import Bool, Int32, Int64, ModelPredictions, Predictions, TaskType
 from tasks.domain.video import printable
-from tasks.predictions.json_text import Members, decode, open_object, refusal
+from tasks.predictions.json_text import Members, decode_each, open_object, refusal
 from tasks.predictions.objects import DetectionReader, GazeReader
 from tasks.predictions.shapes import task_of
 from tasks.predictions.whole_frames import EmbeddingReader, LabelMapReader, LabelReader
@@ -138,7 +138,7 @@ def _numbers(top: Members, keys: tuple[str, ...], kind: Any) -> tuple[str, list[
         return key, None
     if not isinstance(values, list):
         raise ResultInvalid(f"{key}: expected a list, got something else")
-    return key, [decode(raw, kind, f"{key}[{position}]") for position, raw in enumerate(values)]
+    return key, list(decode_each(values, kind, key))
 
 
 def _frame_index(top: Members) -> Int64:
@@ -213,7 +213,5 @@ def _read_model(model: str, frames: list[msgspec.Raw], task: TaskType | None) ->
 
 def _recognised(model: str, frames: list[msgspec.Raw]) -> TaskType:
     """Tell the kind of model from its first frame that tells; boxes, if none does."""
-    for sample, raw in enumerate(frames):
-        if (task := task_of(decode(raw, Any, f"{model}[{sample}]"))) is not None:
-            return task
-    return TaskType.OBJECT_DETECTION
+    told = (task_of(frame) for frame in decode_each(frames, Any, model))
+    return next((task for task in told if task is not None), TaskType.OBJECT_DETECTION)

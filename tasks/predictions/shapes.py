@@ -167,9 +167,7 @@ def task_of(frame: Any) -> TaskType | None:
         return TaskType.EMBEDDING
     found = frame.get("predictions")
     if isinstance(found, dict):
-        return (
-            TaskType.SEMANTIC_SEGMENTATION if "segmentation_mask" in found else TaskType.MULTILABEL_CLASSIFICATION
-        )
+        return TaskType.SEMANTIC_SEGMENTATION if "segmentation_mask" in found else TaskType.MULTILABEL_CLASSIFICATION
     if "top" in frame:
         return TaskType.CLASSIFICATION
     if not isinstance(found, list) or not found or not isinstance(found[0], dict):

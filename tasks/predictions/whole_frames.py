@@ -30,7 +30,7 @@ class LabelReader:
 
     shape = LabelFrame
 
-    def __init__(self, model: str, samples: int, task: TaskType | None) -> None:
+    def __init__(self, model: str, samples: int, task: TaskType | None) -> None:  # noqa: ARG002 (readers are made alike)
         self._model = model
         self._task = task or TaskType.CLASSIFICATION
         self._names = Names()
@@ -50,7 +50,9 @@ class LabelReader:
                 chosen = [name for name, score in found.items() if score.confidence >= _CHOSEN_FROM]
             rows = [(name, score.class_id, score.confidence) for name, score in found.items()]
         else:
-            chosen = [frame.top] if frame.top else [max(found, key=lambda label: label.confidence).name] if found else []
+            chosen = (
+                [frame.top] if frame.top else [max(found, key=lambda label: label.confidence).name] if found else []
+            )
             rows = [(label.name, label.class_id, label.confidence) for label in found]
         self._require_known(sample, chosen, {name for name, _, _ in rows})
         for name, own_id, confidence in rows:
@@ -106,7 +108,7 @@ class EmbeddingReader:
         Raises:
             ResultInvalid: It is not one vector of finite numbers as long as those before it.
         """
-        vector = frame.embeddings if isinstance(frame, NestedEmbedding) else frame
+        vector: list[Any] = list(frame.embeddings if isinstance(frame, NestedEmbedding) else frame)
         if len(vector) == 1 and isinstance(vector[0], list):
             vector = vector[0]
         path = f"{self._model}[{sample}]"

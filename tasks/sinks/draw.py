@@ -22,7 +22,8 @@ from tasks.domain.video import printable
 
 Image = NDArray[np.uint8]  # [height, width, 3], blue first
 Colour = tuple[int, int, int]  # blue, green, red
-Place = tuple[int, int, int, int]  # left, top, right, bottom of a label
+Edges = tuple[float, float, float, float]  # left, top, right, bottom
+Place = tuple[int, int, int, int]  # the same, of a label
 
 _LONGEST_TEXT = 48
 _FILL = 0.35  # opacity of a mask
@@ -31,17 +32,17 @@ _DARK, _LIGHT = (24, 24, 24), (255, 255, 255)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """One thing to draw, in pixels of the picture; it may lie partly outside.
+    """One thing to draw, in pixels of the picture.
 
     Attributes:
-        edges: Left, top, right, bottom.
+        edges: The box; nothing is drawn of a thing whose box lies outside.
         label: Text at the box.
         colour_key: Things of one key have one colour: a track's or a class's number.
         outlines: float32 [P, 2] polygons of its mask.
         points: float32 [K, 2] keypoints.
     """
 
-    edges: tuple[float, float, float, float]
+    edges: Edges
     label: str
     colour_key: int
     outlines: Sequence[Float32] = ()
@@ -73,7 +74,9 @@ class Painter:
         Larger boxes are drawn first, and smaller ones choose first where their label goes: what
         is small stays visible.
         """
-        shapes = sorted(shapes, key=lambda shape: -_area(shape))
+        height, width = image.shape[:2]
+        shapes = [shape for shape in shapes if _overlap(shape.edges, (0, 0, width, height))]
+        shapes.sort(key=lambda shape: -_area(shape))
         for shape in shapes:
             for outline in shape.outlines:
                 self._fill(image, outline, self._colour(shape.colour_key))
@@ -82,7 +85,7 @@ class Painter:
         for shape in shapes:
             self._mark_points(image, shape)
         taken: list[Place] = []
-        for shape in reversed(shapes):
+        for shape in (shape for shape in reversed(shapes) if shape.label):
             stamp = self._stamp(shape.label, self._colour(shape.colour_key))
             taken.append(self._put(image, stamp, _label_corners(shape, stamp), taken))
         if caption:
@@ -90,15 +93,14 @@ class Painter:
             self._put(image, stamp, [(0, image.shape[0] - stamp.shape[0])], [])
 
     def _outline_boxes(self, image: Image, shapes: Sequence[Shape]) -> None:
-        # Far outside, coordinates would overflow; a little outside, the line is simply not seen.
-        height, width = image.shape[:2]
-        edges = np.array([shape.edges for shape in shapes]).clip(-width - height, 2 * (width + height))
+        edges = _near(image, np.array([shape.edges for shape in shapes]))
         keys = np.array([shape.colour_key for shape in shapes])
         self._boxes.annotate(image, self._sv.Detections(xyxy=np.rint(edges), tracker_id=keys))
 
     def _fill(self, image: Image, outline: Float32, colour: Colour) -> None:
         """Tint the inside of a polygon; only the part of the picture that it covers is touched."""
         height, width = image.shape[:2]
+        outline = _near(image, outline)
         left, top = np.floor(outline.min(axis=0)).astype(int).clip(0)
         right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, (width, height))
         if left >= right or top >= bottom:
@@ -156,14 +158,20 @@ class Painter:
 
 
 def _label_corners(shape: Shape, stamp: Image) -> list[tuple[int, int]]:
-    """Where a label may go: above its box, inside at the top, below. Above is no choice at the picture's edge."""
+    """Where a label may go: above its box, below, inside at the top. Above is no choice at the picture's edge."""
     left, top, _, bottom = (round(edge) for edge in shape.edges)
     above = top - stamp.shape[0]
-    return [(left, y) for y in ((above, top, bottom) if above >= 0 else (top, bottom))]
+    return [(left, y) for y in ((above, bottom, top) if above >= 0 else (top, bottom))]
 
 
-def _overlap(one: Place, other: Place) -> bool:
+def _overlap(one: Edges, other: Edges) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _near(image: Image, coordinates: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Draw in what is far outside to not so far, where drawing is neither slow nor overflows."""
+    far = 2 * max(image.shape[:2])
+    return coordinates.clip(-far, 2 * far)
 
 
 def _area(shape: Shape) -> float:

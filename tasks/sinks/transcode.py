@@ -149,17 +149,20 @@ class _Transcoder:
         return painted
 
     def _time_of(self, frame: Any) -> int:
-        """Ticks since the first picture; made up where the container has none, and always later than the last."""
-        if frame.pts is None:
-            pts = self._last_pts + (frame.duration or self._ticks_per_frame())
-        else:
+        """Ticks since the first picture, always later than the last.
+
+        Raw streams have no times, and spliced ones begin anew: one frame's length after the
+        frame before is then the best guess.
+        """
+        if self._first_pts is None:
             # Not the stream's start time: decoders of containers without proper times add their own delay.
-            self._first_pts = frame.pts if self._first_pts is None else self._first_pts
-            pts = frame.pts - self._first_pts
-        return max(int(pts), self._last_pts + 1)
+            self._first_pts = frame.pts or 0
+            return 0
+        pts = -1 if frame.pts is None else frame.pts - self._first_pts
+        return int(pts if pts > self._last_pts else self._last_pts + (frame.duration or self._ticks_per_frame()))
 
     def _ticks_per_frame(self) -> int:
-        return int(1 / ((self._video.average_rate or _FALLBACK_RATE) * self._video.time_base))
+        return max(1, int(1 / ((self._video.average_rate or _FALLBACK_RATE) * self._video.time_base)))
 
     def _write(self, frame: Any) -> None:
         for packet in self._encoder.encode(frame):

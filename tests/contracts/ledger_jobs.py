@@ -260,11 +260,12 @@ class LeaseContract:
     def test_a_lease_needs_a_name(self, ledger: Ledger) -> None:
         """The empty owner means nobody."""
         key = add(ledger)
-        for use in (
+        uses: list[Callable[[], object]] = [
             lambda: ledger.claim(key, "", LEASE, NOW),
             lambda: ledger.release(key, ""),
             lambda: ledger.move(key, JobState.PLANNED, JobState.SUBMITTING, "", NOW),
-        ):
+        ]
+        for use in uses:
             with pytest.raises(ValueError, match="owner"):
                 use()
 

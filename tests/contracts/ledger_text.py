@@ -48,7 +48,7 @@ class TextContract:
             add(ledger, planned(VideoRef(uri=other, version="1", size=1, modified=NOW, name="x")))
         assert [uri] == [job.video.uri for job in ledger.jobs(uri=uri)]
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         text=TEXT,
         size=st.integers(0, 2**63 - 1),
@@ -60,7 +60,8 @@ class TextContract:
         self, ledger: Ledger, text: str, size: int, modified: datetime, fps: float, confidence: float | None
     ) -> None:
         """As a URI, name, version, pipeline, model, owner, token, id, route and output."""
-        ref = VideoRef(uri=f"file://{text}", version=text, size=size, modified=modified, name=text)
+        version = f"{text}-{size}-{modified}"
+        ref = VideoRef(uri=f"file://{text}", version=version, size=size, modified=modified, name=text)
         spec = InferenceSpec("local", (ModelRef(text, "1", text),), fps, confidence)
         key = job_key(ref, spec)
         ledger.plan(text, [(key, ref, spec)], NOW)

@@ -27,6 +27,7 @@ from tasks.domain.errors import (
     ModelUnknown,
     ObjectMissing,
     ReelrouteError,
+    StorageUnavailable,
 )
 from tasks.storage.loopback import URL_PREFIX, verify_file_url
 
@@ -55,6 +56,7 @@ def create_app(settings: ServiceSettings, *, clock: Callable[[], datetime] = utc
     app.state.service = Service.build(settings, clock)
     app.add_exception_handler(ReelrouteError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(OSError, _refuse_for_now)
     app.add_api_route("/healthz", _health, methods=["GET", "HEAD"])
     register_url_convertor("anything", _Anything())
     app.router.routes.append(Route(URL_PREFIX + "/{key:anything}", _file, methods=["GET", "HEAD"]))
@@ -123,6 +125,13 @@ def _refuse(request: Request, error: Exception) -> Response:
     # A project that is looked up and not there is a 404; one that a job names is a mistake in the job.
     looked_up = request.method == "GET" and isinstance(error, ModelUnknown)
     return refusal(error, 404 if looked_up else _STATUSES.get(type(error), 400))
+
+
+def _refuse_for_now(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)  # noqa: S101 (registered for these only)
+    reason = error.strerror or type(error).__name__
+    _log.error("a request failed on this machine: %s", reason)
+    return refusal(StorageUnavailable(f"the service's machine failed: {reason}", hint="try again later"), 503)
 
 
 def _refuse_http(_: Request, error: Exception) -> Response:

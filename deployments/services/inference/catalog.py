@@ -37,23 +37,6 @@ class OfferedModel:
     classes: tuple[str, ...]
 
 
-def parse_models(items: Iterable[str]) -> dict[str, Path]:
-    """Read ``NAME=FILE`` arguments.
-
-    Raises:
-        ModelInvalid: One is not of that form, or a name is given twice.
-    """
-    models: dict[str, Path] = {}
-    for item in items:
-        name, equals, file = item.partition("=")
-        if not equals or not name or not file:
-            raise ModelInvalid(f"{item!r} does not name a model", hint="write NAME=FILE, such as players=players.onnx")
-        if name in models:
-            raise ModelInvalid(f"two models are named {name!r}", hint="give each model a name of its own")
-        models[name] = Path(file)
-    return models
-
-
 class Catalog:
     """The offered models by name."""
 

@@ -147,6 +147,10 @@ class JobStore:
         """Note that the job's worker died of it; return how often that has happened."""
         return _count_up(claim.scratch.with_name("crashes"))
 
+    def give_back(self, claim: Claim) -> None:
+        """Let the job wait as if this start had not been; for a service that is told to stop."""
+        _write_whole(claim.scratch.with_name("starts"), str(claim.starts - 1).encode())
+
     def pending_count(self) -> int:
         """Jobs that wait or run."""
         return sum(1 for name in os.listdir(self._pending) if not name.endswith(".part"))  # noqa: PTH208

@@ -56,11 +56,6 @@ class Worker:
         )
         return cls(process)
 
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
     async def perform(self, order: Order) -> Reply:
         """Hand over an order and wait for its reply.
 
@@ -181,6 +176,10 @@ class _Slot:
         try:
             async with asyncio.timeout(self._pool._timeout.total_seconds()):
                 reply = await self._worker.perform(order)
+        except asyncio.CancelledError:  # we are told to stop, which is no fault of the job's
+            await self._drop_worker(at_once=True)
+            self._store.give_back(claim)
+            raise
         except TimeoutError:
             await self._drop_worker(at_once=True)
             reply = Reply(

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
 from deployments.services.inference.contract import UploadRequest, VideoJob, read_body, refusal
@@ -46,6 +46,8 @@ async def upload(upload_id: str, request: Request, service: InService) -> Respon
         await service.uploads.receive(upload_id, request.stream())
     except VideoTooLarge as error:
         return refusal(error, 413)
+    except ClientDisconnect:  # nobody is left to read this; nothing was kept
+        return Response(status_code=400)
     return Response(status_code=200)
 
 

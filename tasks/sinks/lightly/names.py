@@ -68,7 +68,7 @@ class FrameNames:
         """
         rest = key.removeprefix(self.prefix(task))
         match = re.fullmatch(rf"([0-9]+)-{re.escape(self.extension)}\.json", rest)
-        return match[1] if match and rest != key else None
+        return match[1] if match else None
 
 
 def frame_names(path: str, info: VideoInfo) -> FrameNames:

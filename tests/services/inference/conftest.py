@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from deployments.services.inference.app import create_app
 from deployments.services.inference.catalog import Catalog, OfferedModel
+from deployments.services.inference.service import Service
 from deployments.services.inference.settings import ServiceSettings
 from tasks.domain.predictions import TaskType
 from tests.services.inference.service_process import ServiceProcess
@@ -68,6 +69,12 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> Catalog:
 @pytest.fixture
 def app(settings: ServiceSettings, clock: TurnableClock, offered: Catalog) -> FastAPI:
     return create_app(settings, clock=clock)
+
+
+@pytest.fixture
+def service(app: FastAPI) -> Service:
+    service: Service = app.state.service
+    return service
 
 
 @pytest.fixture

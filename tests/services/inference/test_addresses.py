@@ -65,6 +65,8 @@ def test_a_host_that_may_be_public_passes_for_now(host: str) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept, and could be shared where they must not
+
     def do_GET(self) -> None:
         target = self.path.partition("to=")[2]
         self.send_response(302 if target else 200)

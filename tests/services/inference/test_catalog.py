@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deployments.services.inference.app import create_app
-from deployments.services.inference.catalog import Catalog, parse_models
+from deployments.services.inference.catalog import Catalog
 from deployments.services.inference.settings import ServiceSettings
 from tasks.domain.errors import ModelInvalid, ModelUnknown
 from tasks.domain.predictions import TaskType
@@ -74,16 +74,3 @@ def test_a_bad_model_file_is_an_error_before_serving(tmp_path: Path) -> None:
         settings = ServiceSettings(api_key="key", state_dir=tmp_path / "state", models={"own": tmp_path / name})
         with pytest.raises(ModelInvalid):
             create_app(settings)
-
-
-def test_model_arguments_are_read() -> None:
-    """A file name may hold an equals sign, a project's name may not."""
-    assert parse_models(["a=x.onnx", "b=dir/y=z.onnx"]) == {"a": Path("x.onnx"), "b": Path("dir/y=z.onnx")}
-    assert parse_models([]) == {}
-
-
-@pytest.mark.parametrize("items", [["a"], ["=x.onnx"], ["a="], [""], ["a=x.onnx", "a=y.onnx"]])
-def test_malformed_and_repeated_model_arguments_are_refused(items: list[str]) -> None:
-    """A second model of a name would replace the first in silence."""
-    with pytest.raises(ModelInvalid):
-        parse_models(items)

@@ -11,9 +11,9 @@ import pytest
 
 from deployments.services.inference.settings import ServiceSettings
 from tasks.storage.loopback import file_url_secret, sign_file_url
+from tests.services.inference.api_calls import BASE
 from tests.services.inference.conftest import API_KEY, TurnableClock
 
-BASE = "http://service.test:9001"
 HOUR = timedelta(hours=1)
 
 

@@ -61,6 +61,15 @@ def test_a_closed_claim_can_be_taken_again(store: JobStore) -> None:
     assert (job_id, 2) == (again.job_id, again.starts)
 
 
+def test_a_job_that_was_given_back_starts_afresh(store: JobStore) -> None:
+    """A service that is stopped in good order does not use up the job's tries."""
+    store.create(REQUEST)
+    claim = _claimed(store)
+    store.give_back(claim)
+    claim.close()
+    assert _claimed(store).starts == 1
+
+
 def test_a_dead_process_lets_go_of_its_job(store: JobStore, tmp_path: Path) -> None:
     """A claim ends with the process that holds it, however it dies."""
     job_id = store.create(REQUEST)

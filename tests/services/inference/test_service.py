@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -125,6 +127,20 @@ def test_a_video_behind_a_url_is_read_by_ranges(start: Start, tmp_path: Path, vi
     assert "signature=" not in str(refused)
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(start: Start, tmp_path: Path) -> None:
+    """Half a body, then a closed connection; the service goes on without a word in its log."""
+    service = start()
+    url = service.client.post("/video_upload_signed_url", json={"file_name": "x"}).json()["signed_url"]
+    target = urlsplit(url)
+    with socket.create_connection((target.hostname, target.port)) as connection:
+        head = f"PUT {target.path}?{target.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 2_000_000)
+        wait_for(lambda: list((tmp_path / "state" / "uploads").iterdir()))
+    wait_for(lambda: not list((tmp_path / "state" / "uploads").iterdir()))
+    assert service.client.get("/healthz").status_code == 200
+    assert "Traceback" not in service.log.read_text()
+
+
 def test_a_killed_service_leaves_no_worker_and_loses_no_job(start: Start, tmp_path: Path, video: str) -> None:
     """Unfinished jobs are run again by the next start, also ones that were never begun."""
     first = start()
@@ -214,6 +230,7 @@ def test_a_signal_stops_the_service_cleanly(start: Start, tmp_path: Path, video:
     assert service.process.wait(timeout=30) == 0
     assert psutil.wait_procs(workers, timeout=30)[1] == []
     assert len(list((tmp_path / "state" / "pending").iterdir())) == 1
+    assert _begun(tmp_path, job_id, 0)  # a start that we broke off ourselves is not held against the job
     assert "Traceback" not in service.log.read_text()
 
 

@@ -47,6 +47,22 @@ def test_a_url_reads_like_a_file(server: RangeServer) -> None:
         assert BODY[-10:] == file.read(100)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/bucket/a%2Fb%20c%c3%a9+d%2B%C3%A9.mp4",
+        "/bucket//double/slash.mp4?sig=a%2Fb%2B%3D&se=2026-01-01T00%3A00%3A00Z&sp=r",
+        "/bucket/film.mp4?X-Amz-Credential=AK/20260101/eu-west-1/s3/aws4_request&X-Amz-Security-Token=a+b/c==",
+        "/bucket/it's~(1)!*,;:@$&=.mp4?q=it's~(1)!*,;:@$&=",
+        "/bucket/50%25.mp4?a=%257E&b=&c",
+    ],
+)
+def test_a_signed_url_reaches_the_server_byte_for_byte(server: RangeServer, path: str) -> None:
+    """Nothing is decoded, encoded again or tidied up: that would break the signature."""
+    open_url(server.url.partition("/bucket")[0] + path).close()
+    assert [path] == server.paths
+
+
 def test_the_first_request_serves_the_first_reads(server: RangeServer) -> None:
     """Opening and reading the head is one request; so is a whole small object."""
     server.body = b"tiny"

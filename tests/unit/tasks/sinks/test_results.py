@@ -162,15 +162,15 @@ def test_somebody_elses_write_in_between_is_merged(tmp_path: Path) -> None:
     assert {"ours.mp4", "theirs.mp4"} == set(json.loads(store.read("results.json")))
 
 
-@pytest.mark.parametrize("there", [0, 600])
-def test_the_combined_file_does_not_outgrow_its_limit(tmp_path: Path, there: int) -> None:
+@pytest.mark.parametrize(("there", "new"), [(0, 998), (600, 500), (0, 5000), (5000, 1)])
+def test_the_combined_file_does_not_outgrow_its_limit(tmp_path: Path, there: int, new: int) -> None:
     """Beyond the limit it stays as it was, the receipt says so, and the run is not failed."""
     store = MemoryStorage()
     if there:
         results_sink(store).finish([delivery_of(tmp_path, "old.mp4", b'"%s"' % (b"x" * there))])
     before = contents(store)
 
-    receipt = results_sink(store, limit=1000).finish([delivery_of(tmp_path, "new.mp4", b'"%s"' % (b"x" * 998))])
+    receipt = results_sink(store, limit=1000).finish([delivery_of(tmp_path, "new.mp4", b'"%s"' % (b"x" * new))])
 
     assert before == contents(store)
     assert receipt is not None

@@ -87,6 +87,18 @@ def test_a_variable_frame_rate_is_kept(tmp_path: Path, target: Path) -> None:
     assert list(range(10)) == [frame_number(picture) for picture in pictures]
 
 
+def test_spliced_streams_go_on(tmp_path: Path, target: Path) -> None:
+    """Two recordings in one file, the clock starting over: every picture has its turn; the sound ends early."""
+    part = write_with_sound(tmp_path / "part.ts", "aac").read_bytes()
+    source = tmp_path / "in.ts"
+    source.write_bytes(part + part)
+    done, times, pictures = run(source, target)
+    assert [*range(50), *range(50)] == [frame_number(picture) for picture in pictures]
+    assert pytest.approx([index / 25 for index in range(100)]) == [float(time) for time in times]
+    assert ["the sound ends early: its data does not fit into an mp4"] == done.warnings
+    assert 2 > sound_of(target)[-1][0] > 1.8
+
+
 def test_frames_without_times_get_some(tmp_path: Path, target: Path) -> None:
     """A raw stream has no timestamps: its frames follow each other at its rate."""
     source = write_clip(tmp_path / "in.h264", frames=20, muxer="h264", b_frames=0)
@@ -251,22 +263,30 @@ def test_what_is_no_video_is_refused(target: Path, data: bytes) -> None:
         transcode(io.BytesIO(data), target, size=(64, 48), rotation=0, paint=leave)
 
 
-def test_a_file_with_sound_alone_is_refused(tmp_path: Path, target: Path) -> None:
-    """A recording without a picture is named as such."""
+@pytest.mark.parametrize("cover", [True, False])
+def test_a_file_with_sound_alone_is_refused(tmp_path: Path, target: Path, cover: bool) -> None:
+    """A recording without a picture is named as such; cover art is not a film."""
     source = tmp_path / "in.mp4"
     with av.open(str(source), "w") as container:
-        stream = container.add_stream("aac", rate=8_000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8_000), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 8_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        sound = container.add_stream("aac", rate=8_000)
+        if cover:
+            poster = container.add_stream("mjpeg")
+            poster.width, poster.height, poster.pix_fmt = 32, 32, "yuvj420p"
+            poster.disposition = av.stream.Disposition.attached_pic
+            container.mux(poster.encode(av.VideoFrame.from_ndarray(numbered(0, 32, 32), "rgb24")))
+            container.mux(poster.encode(None))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8_000), np.float32), format="fltp", layout="mono")
+        samples.sample_rate = 8_000
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
     with source.open("rb") as file, pytest.raises(DeliveryFailed, match="no video stream"):
         transcode(file, target, size=(64, 48), rotation=0, paint=leave)
 
 
-def test_a_video_without_frames_is_refused(tmp_path: Path, target: Path) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_video_without_frames_is_refused(tmp_path: Path, target: Path, suffix: str) -> None:
     """A header with nothing behind it leaves no empty result."""
-    source = tmp_path / "in.mp4"
+    source = tmp_path / f"in{suffix}"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height = 64, 48
