@@ -6,12 +6,25 @@ What differs between SQLite and PostgreSQL is here. No table is known here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, func, make_url, select
+from sqlalchemy import (
+    URL,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    exc,
+    func,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.domain.errors import LedgerUnusable
@@ -152,6 +165,17 @@ class Database:
 def _name(cause: BaseException | None) -> str:
     """SQLite's own name of an error, "" for another database's."""
     return getattr(cause, "sqlite_errorname", "")
+
+
+def is_any_of(column: Column[Any], values: Sequence[object]) -> ColumnElement[bool]:
+    """Whether a column has one of the values, for a query that reads page after page by position.
+
+    With an index of (column, position) one value comes in order from it. Of several, SQLite would
+    read all there are and sort them, again for every page: the function hides the column from it.
+    """
+    if len(values) == 1:
+        return column == values[0]
+    return func.coalesce(column, column).in_(values)
 
 
 def keep_others_out(connection: Connection) -> None:

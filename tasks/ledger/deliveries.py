@@ -13,6 +13,7 @@ from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import DELIVERY_MOVES, DeliveryState, Failure
 from tasks.domain.video import printable
 from tasks.ledger.base import DeliveryRecord
+from tasks.ledger.database import is_any_of
 from tasks.ledger.history import Line, line, tell
 from tasks.ledger.jobs import lock_job
 from tasks.ledger.redaction import clean_failure, clean_output
@@ -92,7 +93,7 @@ def read_page(
     if pipeline is not None:
         query = query.where(deliveries.c.pipeline == pipeline)
     if states:
-        query = query.where(deliveries.c.state.in_(states))
+        query = query.where(is_any_of(deliveries.c.state, states))
     if job_key:
         query = query.where(deliveries.c.job_key == job_key)
     rows = connection.execute(query).all()

@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, case, exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import JOB_MOVES, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef, printable
 from tasks.ledger.base import JobRecord
-from tasks.ledger.database import insert_new
+from tasks.ledger.database import insert_new, is_any_of
 from tasks.ledger.history import JOB, begin_stories, line, tell
 from tasks.ledger.redaction import bare_service, clean_failure
 from tasks.ledger.schema import jobs, pipeline_jobs, videos
@@ -131,18 +131,17 @@ def read_page(
     seen_since: datetime | None,
 ) -> tuple[list[JobRecord], int]:
     """The next jobs behind position ``after``, and the position of the last of them."""
+    link = pipeline_jobs.c.job_key == jobs.c.key
     if pipeline is None:
         query = _records(_NAME).params(pipeline="")
         if seen_since is not None:
-            seen = select(pipeline_jobs.c.job_key).where(pipeline_jobs.c.seen_at >= seen_since)
-            query = query.where(jobs.c.key.in_(seen))
+            query = query.where(exists().where(link, pipeline_jobs.c.seen_at >= seen_since))
     else:
-        query = _records(pipeline_jobs.c.name).join(pipeline_jobs, pipeline_jobs.c.job_key == jobs.c.key)
-        query = query.where(pipeline_jobs.c.pipeline == pipeline)
+        query = _records(pipeline_jobs.c.name).join(pipeline_jobs, link).where(pipeline_jobs.c.pipeline == pipeline)
         if seen_since is not None:
             query = query.where(pipeline_jobs.c.seen_at >= seen_since)
     if states:
-        query = query.where(jobs.c.state.in_(states))
+        query = query.where(is_any_of(jobs.c.state, states))
     if uri:
         query = query.where(videos.c.uri == uri)
     rows = connection.execute(query.where(jobs.c.id > after).order_by(jobs.c.id).limit(size)).all()

@@ -70,6 +70,7 @@ jobs = Table(
     Index("jobs_by_video", "video_key"),
 )
 
+# No index by pipeline: SQLite would use it to read jobs, and sort all of a pipeline's for every page.
 pipeline_jobs = Table(
     "pipeline_jobs",
     metadata,
@@ -78,7 +79,6 @@ pipeline_jobs = Table(
     Column("name", VERBATIM, nullable=False),
     Column("seen_at", TIME, nullable=False),
     ForeignKeyConstraint(["job_key"], ["jobs.key"], name="pipeline_jobs_job"),
-    Index("pipeline_jobs_by_pipeline", "pipeline", "job_key"),
 )
 
 deliveries = Table(
@@ -98,7 +98,7 @@ deliveries = Table(
     Column("updated_at", TIME, nullable=False),
     UniqueConstraint("job_key", "pipeline", "route", name="deliveries_route"),
     ForeignKeyConstraint(["job_key"], ["jobs.key"], name="deliveries_job"),
-    Index("deliveries_by_pipeline", "pipeline", "state", "id"),
+    Index("deliveries_by_state", "state", "id"),
 )
 
 moves = Table(

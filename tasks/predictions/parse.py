@@ -108,8 +108,8 @@ def parse_bytes(
 
 def _slug(key: str) -> str:
     """Take the version off ``slug/version``."""
-    slug, slash, version = key.rpartition("/")
-    return slug if slash and version.isdecimal() else key
+    slug, _, version = key.rpartition("/")
+    return slug if slug and version.isdecimal() else key
 
 
 def _models(top: Members, known: Mapping[str, TaskType], samples: int) -> dict[str, list[msgspec.Raw]]:

@@ -65,7 +65,7 @@ class Painter:
         )
         self._radius = max(2, round(short / 160))
         self._padding = max(2, round(short / 240))
-        self._font = _font(max(10, round(short / 32)))
+        self._font = _font(max(11, round(short / 30)))
         self._stamp = lru_cache(maxsize=512)(self._rendered)
 
     def paint(self, image: Image, shapes: Sequence[Shape], caption: str = "") -> None:

