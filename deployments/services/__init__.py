@@ -1,0 +1,1 @@
+"""Servers of our own; each is a package."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ _NOT_JSON = re.compile(rb"(?<=[\[:,\s])(?:NaN|-?Infinity)(?=[\],}\s])")
 _MSGSPEC = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 
 
-def open_object(data: bytes) -> Members:
+def open_object(data: bytes | mmap.mmap) -> Members:
     """Split a JSON object into its members, and lists into elements, which stay text; all text is checked.
 
     NaN and infinities are let through as text: where they stand for a number that is used, it
@@ -44,8 +45,8 @@ def open_object(data: bytes) -> Members:
         raise ResultInvalid("this is an HTML or XML page, not results", hint=_AGAIN)
     if "truncated" in problem:
         raise ResultInvalid("the results end in the middle: they were cut short", hint=_AGAIN)
-    patched = _NOT_JSON.sub(lambda found: b'"%s"' % found[0], data)
-    if patched == data:
+    patched, count = _NOT_JSON.subn(lambda found: b'"%s"' % found[0], data)
+    if not count:
         raise ResultInvalid(f"the results are no JSON: {problem}")
     return open_object(patched)
 

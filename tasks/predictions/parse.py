@@ -3,12 +3,13 @@
     {"frame_offset": [0, 6, 12], "time_offset": [0.0, 0.25, 0.5], "<model>": [frame | null, ...], ...}
 
 Both spellings of the two lists (singular, plural) occur, ``time_offset`` may be missing, a model's
-key may carry its version. Frames are decoded one by one, and the text is let go before the
-columns are completed, so that memory stays near the size of the file.
+key may carry its version. The file is mapped, not read, and frames are decoded one by one, so that
+memory stays near the size of the file; the columns are completed when the text has been let go.
 """
 
 from __future__ import annotations
 
+import mmap
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ def parse_results(
     """Read a results file into columns, or say what is wrong with it.
 
     Args:
-        path: The JSON as the service gave it, not compressed.
+        path: The JSON as the service gave it, not compressed; must not change meanwhile.
         tasks: Project slug of a model -> its kind. Models that are not in it, or are ``NONE``,
             are recognised by their first frame that tells.
         video_fps: Frame rate of the video. Times are derived from it where the service gave
@@ -78,15 +79,12 @@ def parse_results(
             page, a text cut short) or no consistent one (lists of different lengths, frames out
             of order, wrong types, numbers that are not finite). The message names the field.
     """
-    try:
-        # The text is handed over, not held: parse_bytes lets go of it as soon as it can.
-        return parse_bytes(path.read_bytes(), tasks=tasks, video_fps=video_fps)
-    except OSError as error:
-        raise ResultInvalid(f"the results file cannot be read: {error.strerror or error}") from None
+    # The text is handed over, not held: parse_bytes lets go of it as soon as it can.
+    return parse_bytes(_mapped(path), tasks=tasks, video_fps=video_fps)
 
 
 def parse_bytes(
-    data: bytes, *, tasks: Mapping[str, TaskType] | None = None, video_fps: float | None = None
+    data: bytes | mmap.mmap, *, tasks: Mapping[str, TaskType] | None = None, video_fps: float | None = None
 ) -> Predictions:
     """Read results that are in memory; the rest is as for :func:`parse_results`."""
     top = open_object(data)
@@ -104,6 +102,15 @@ def parse_bytes(
         name = slug if slugs[slug] == 1 else key
         models.append(_read_model(name, lists.pop(key), known.get(slug) or _FOUNDATION.get(slug)))
     return Predictions(frame_index=frame_index, time_s=time_s, models=tuple(models))
+
+
+def _mapped(path: Path) -> bytes | mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            # An empty file cannot be mapped.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as error:
+        raise ResultInvalid(f"the results file cannot be read: {error.strerror or error}") from None
 
 
 def _slug(key: str) -> str:

@@ -138,8 +138,13 @@ class KillContract:
             acknowledged += [
                 line.split() for line in victim.stdout.read().splitlines(keepends=True) if line[-1] == "\n"
             ]
-            assert survivor.stdout.readline(), survivor.communicate()[1]
-        ledger = open_ledger(ledger_url)
+            ledger = open_ledger(ledger_url)
+            so_far = sum(job.video.version == "survivor" for job in ledger.jobs())
+            seen: set[str] = set()
+            while len(seen) <= so_far + 1:
+                line = survivor.stdout.readline()
+                assert line, survivor.communicate()[1]
+                seen.add(line.split()[0])
         for key, state in acknowledged:
             assert state in [move.state for move in ledger.story(key) if move.subject == "job"]
         assert_consistent(ledger)
