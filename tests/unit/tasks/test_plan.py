@@ -184,8 +184,18 @@ def test_a_rate_that_does_not_divide_is_noted(rig: Rig) -> None:
     run = rig.run()
     job = rig.listed(run)[0]
 
-    assert 1 == len(assess(run.pipeline, run.stores, job.video, info(100, Fraction(30000, 1001))).notes)
+    assert 1 == len(assess(run.pipeline, run.stores, job.video, info(100, Fraction(24))).notes)
     assert () == assess(run.pipeline, run.stores, job.video, info(100, Fraction(25))).notes
+
+
+def test_a_rate_that_was_only_rounded_is_not_noted(rig: Rig) -> None:
+    """Some containers say 15.0001 for 15: it matters only once a whole frame has slipped."""
+    run = rig.run()
+    job = rig.listed(run)[0]
+    nearly = Fraction(150001, 10000)
+
+    assert () == assess(run.pipeline, run.stores, job.video, info(1000, nearly)).notes
+    assert 1 == len(assess(run.pipeline, run.stores, job.video, info(1_000_000, nearly)).notes)
 
 
 def test_threads_keep_the_order_and_do_not_run_ahead() -> None:

@@ -58,7 +58,8 @@ def test_looking_changes_nothing(rig: Rig) -> None:
 
 def test_every_video_is_named_as_it_is_looked_at(rig: Rig, tmp_path: Path) -> None:
     """Whoever waits sees that something is going on."""
-    run, seen = rig.run(), []
+    run = rig.run()
+    seen: list[str] = []
     preview(run.pipeline, run.spec, run.stores, None, rig.clock.now, looked=seen.append)
 
     assert {"a.mp4", "sub/b.mp4"} == set(seen)

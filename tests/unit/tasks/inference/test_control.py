@@ -17,7 +17,7 @@ from tasks.domain.predictions import TaskType
 from tasks.inference.base import ModelInfo
 from tasks.inference.control import look_up
 from tasks.inference.roboflow import RoboflowClient
-from tests.contracts.inference import HTML, assert_discreet
+from tests.contracts.inference_samples import HTML, assert_discreet
 from tests.scripted_service import KEY, MARK, PROJECT, VERSION, Fault, ScriptedService
 
 PLAYERS = ModelRef("players-x1", "2")

@@ -5,52 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import sys
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tasks.domain.errors import (
-    AccessDenied,
-    AuthRefused,
-    InputInvalid,
-    ModelUnknown,
-    RateLimited,
-    ReelrouteError,
-    ResultExpired,
-    ServiceUnavailable,
-    StorageUnavailable,
-    SubmissionUnknown,
-)
+from tasks.domain.errors import AuthRefused, InputInvalid, ModelUnknown
 from tasks.domain.job import InferenceSpec, ModelRef
 from tasks.domain.predictions import TaskType
-from tasks.domain.video import SignedUrl
 from tasks.inference.base import InferenceBackend, LocalVideo, ModelInfo
 from tasks.inference.roboflow import MAX_CALLS, RoboflowClient
-from tests.contracts.inference import (
-    LARGEST_RESULT,
-    MODEL,
-    SPEC,
-    VIDEO,
-    InferenceContract,
-    assert_discreet,
-    job_of,
-    left_in,
-)
-from tests.scripted_service import KEY, MARK, Fault, ScriptedService
-
-
-def client(base_url: str, **options: object) -> RoboflowClient:
-    """A client that does not wait long."""
-    return RoboflowClient(base_url, SecretStr(KEY), timeout=httpx.Timeout(1, pool=None), **options)  # type: ignore[arg-type]
+from tests.contracts.inference import InferenceContract
+from tests.contracts.inference_samples import LARGEST_RESULT, MODEL, SPEC, VIDEO, assert_discreet, job_of
+from tests.scripted_service import KEY, Fault, ScriptedService
+from tests.unit.tasks.inference.roboflow_client import client
 
 
 class TestRoboflowClient(InferenceContract):
@@ -60,28 +32,7 @@ class TestRoboflowClient(InferenceContract):
         return client(service.base_url, max_result_bytes=LARGEST_RESULT)
 
 
-@pytest.fixture
-def service() -> Iterator[ScriptedService]:
-    with ScriptedService() as service:
-        yield service
-
-
-@pytest.fixture
-async def backend(service: ScriptedService) -> AsyncIterator[RoboflowClient]:
-    backend = client(service.base_url)
-    yield backend
-    await backend.aclose()
-
-
-@pytest.fixture
-def patience() -> Iterator[None]:
-    """Retries happen, but do not wait."""
-    stamina.set_testing(True, attempts=3)
-    yield
-    stamina.set_testing(False)
-
-
-# --- before anything is sent ------------------------------------------------------------------
+# --- before anything is sent -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", [None, SecretStr(""), SecretStr(" \n")])
@@ -125,7 +76,7 @@ async def test_a_loopback_service_is_reached_past_a_proxy(
     await backend.aclose()
 
 
-# --- what is sent -------------------------------------------------------------------------------
+# --- what is sent ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("fps", "sent"), [(5.0, "5"), (1.0, "1"), (2.5, "2.5"), (29.97, "29.97")])
@@ -200,190 +151,7 @@ async def test_the_official_client_sends_the_same(service: ScriptedService, back
     assert service.calls("submit")[0].target == service.calls("submit")[1].target
 
 
-# --- what goes wrong ----------------------------------------------------------------------------
-
-NOT_SENT: list[type[httpx.RequestError]] = [
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-]
-MAYBE_SENT: list[type[httpx.RequestError]] = [
-    httpx.ReadError, httpx.ReadTimeout, httpx.WriteError, httpx.WriteTimeout,
-    httpx.CloseError, httpx.RemoteProtocolError,
-    httpx.LocalProtocolError, httpx.DecodingError,
-]  # fmt: skip
-
-
-def failing(kind: type[httpx.RequestError]) -> httpx.MockTransport:
-    """A connection that always fails in one way, with secrets in its words."""
-
-    def fail(request: httpx.Request) -> httpx.Response:
-        raise kind(f"{request.url} failed for {KEY}", request=request)
-
-    return httpx.MockTransport(fail)
-
-
-@pytest.mark.parametrize("kind", NOT_SENT)
-async def test_a_request_that_never_left_is_worth_another_try(kind: type[httpx.RequestError]) -> None:
-    """No connection, no job."""
-    backend = client("http://h", transport=failing(kind))
-    with pytest.raises(ServiceUnavailable) as caught:
-        await job_of(backend)
-    assert caught.type is ServiceUnavailable
-    assert_discreet(caught.value)
-
-
-@pytest.mark.parametrize("kind", MAYBE_SENT)
-async def test_a_request_that_may_have_left_is_a_doubt(kind: type[httpx.RequestError]) -> None:
-    """Every other transport error leaves open whether the service read the request."""
-    backend = client("http://h", transport=failing(kind))
-    with pytest.raises(SubmissionUnknown) as caught:
-        await job_of(backend)
-    assert_discreet(caught.value)
-
-
-@pytest.mark.usefixtures("patience")
-@pytest.mark.parametrize("kind", NOT_SENT + MAYBE_SENT)
-async def test_no_question_leaks_or_ends_a_job(kind: type[httpx.RequestError], tmp_path: Path) -> None:
-    """Asking and downloading are retryable whatever the connection does, and say no secret."""
-    backend = client("http://h", transport=failing(kind))
-    with pytest.raises(ServiceUnavailable) as asking:
-        await backend.check("job-1")
-    with pytest.raises(ServiceUnavailable) as fetching:
-        await backend.download(SignedUrl(f"https://b/r.json?sig={MARK}", None), tmp_path / "r.json")
-    assert_discreet(asking.value)
-    assert_discreet(fetching.value)
-
-
-def test_all_transport_errors_of_httpx_were_thought_of() -> None:
-    """A new httpx with a new kind of error fails here, and not in the night."""
-
-    def leaves(kind: type[Exception]) -> set[type[Exception]]:
-        below = kind.__subclasses__()
-        return set().union(*map(leaves, below)) if below else {kind}
-
-    known = {*NOT_SENT, *MAYBE_SENT, httpx.TooManyRedirects}  # redirects are followed for results only
-    assert {kind for kind in leaves(httpx.RequestError) if kind.__module__ == "httpx"} == known
-
-
-@pytest.mark.parametrize(
-    ("date", "wait_s"),
-    [
-        ("Sat, 21 Nov 2026 10:02:00 GMT", 120.0),
-        ("Sat, 21 Nov 2026 09:00:00 GMT", 0.0),
-        ("Sat, 21 Nov 2026 10:00:30 -0000", 30.0),
-    ],
-)
-async def test_a_wait_may_be_a_date(service: ScriptedService, date: str, wait_s: float) -> None:
-    """``Retry-After`` as an HTTP date counts from now; the past is no wait."""
-    backend = client(service.base_url, now=lambda: datetime(2026, 11, 21, 10, tzinfo=UTC))
-    service.script("submit", Fault(429, (("Retry-After", date),)))
-    with pytest.raises(RateLimited) as caught:
-        await job_of(backend)
-    assert wait_s == caught.value.retry_after_s
-    await backend.aclose()
-
-
-async def test_a_refusal_that_repeats_the_key_does_not_show_it(service: ScriptedService) -> None:
-    """Services say "key abc is not known"; we say it without the key."""
-    backend = RoboflowClient(service.base_url, SecretStr(f"other-{MARK}"))
-    with pytest.raises(AuthRefused, match=r"key \*\*\* is not known") as caught:
-        await job_of(backend)
-    assert_discreet(caught.value)
-    await backend.aclose()
-
-
-async def test_long_and_unprintable_words_are_tamed(service: ScriptedService, backend: RoboflowClient) -> None:
-    """A service's words end up in terminals and tables: one line, no control characters, not a page."""
-    service.script("submit", Fault(400, body={"message": "a\x1b[31m\nb" + "x" * 5000}))
-    with pytest.raises(ReelrouteError) as caught:
-        await job_of(backend)
-    assert caught.value.message.isprintable()
-    assert len(caught.value.message) < 400
-
-
-@pytest.mark.parametrize("url", ["", "file:///etc/passwd", "http://", f"/r?sig={MARK}"])
-async def test_only_web_addresses_are_downloaded(backend: RoboflowClient, tmp_path: Path, url: str) -> None:
-    """A service cannot make us read something else than the web; asking again may give a better URL."""
-    with pytest.raises(ResultExpired) as caught:
-        await backend.download(SignedUrl(url, None), tmp_path / "r.json")
-    assert_discreet(caught.value)
-
-
-async def test_a_moved_result_is_followed_without_the_key(
-    service: ScriptedService, backend: RoboflowClient, tmp_path: Path
-) -> None:
-    """Buckets redirect between regions; the redirect goes to the result alone."""
-    service.script("result", Fault(307, (("Location", f"/bucket/elsewhere?sig={MARK}"),)))
-    await backend.download(SignedUrl(f"{service.base_url}/bucket/r?sig=1", None), tmp_path / "r.json")
-    assert ["/bucket/r?sig=1", f"/bucket/elsewhere?sig={MARK}"] == [asked.target for asked in service.asked]
-
-
-async def test_a_full_disk_in_mid_download(service: ScriptedService, backend: RoboflowClient, tmp_path: Path) -> None:
-    """Nothing is left behind, the error is retryable, and the next download succeeds."""
-    service.results = json.dumps({"frame_offset": list(range(100_000))}).encode()
-    url = SignedUrl(f"{service.base_url}/bucket/r.json", None)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the nearest thing to a full disk
-    try:
-        with pytest.raises(StorageUnavailable):
-            await backend.download(url, tmp_path / "r.json")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert left_in(tmp_path) == []
-    assert len(service.results) == await backend.download(url, tmp_path / "r.json")
-
-
-@pytest.mark.parametrize("size", [900, 1100, 2_000_000])
-async def test_a_file_that_changes_while_it_is_uploaded(
-    service: ScriptedService, backend: RoboflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    """What would arrive cut short, or longer than announced, is not submitted."""
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(b"x" * 1000)
-    first_seen = path.stat()
-    path.write_bytes(b"x" * size)
-    monkeypatch.setattr(Path, "stat", lambda self, **_: first_seen)
-    with pytest.raises(StorageUnavailable, match="changed while"):
-        await backend.submit(LocalVideo(path, "u.mp4"), SPEC, (MODEL,))
-    assert service.jobs == {}
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [(PermissionError(13, "Permission denied"), AccessDenied), (OSError(5, "I/O error"), StorageUnavailable)],
-)
-async def test_a_file_that_cannot_be_opened(
-    service: ScriptedService,
-    backend: RoboflowClient,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    error: OSError,
-    kind: type[ReelrouteError],
-) -> None:
-    """Rights and disks are told apart; nothing is submitted."""
-
-    def refuse(path: Path, mode: str) -> None:
-        raise error
-
-    (tmp_path / "clip.mp4").write_bytes(b"abc")
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(kind, match=rf"clip\.mp4: {error.strerror}"):
-        await backend.submit(LocalVideo(tmp_path / "clip.mp4", "u.mp4"), SPEC, (MODEL,))
-    assert service.jobs == {}
-
-
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and cannot be read")
-async def test_a_disk_that_fails_in_mid_upload(service: ScriptedService, backend: RoboflowClient) -> None:
-    """A read error is the disk's, not the service's."""
-    with pytest.raises(StorageUnavailable, match="cannot read /proc/self/mem"):
-        await backend.submit(LocalVideo(Path("/proc/self/mem"), "u.mp4"), SPEC, (MODEL,))
-    assert service.jobs == {}
-
-
-# --- many at once ---------------------------------------------------------------------------------
+# --- many at once ----------------------------------------------------------------------------
 
 
 async def test_a_thousand_questions_at_once(service: ScriptedService, backend: RoboflowClient) -> None:

@@ -1,7 +1,10 @@
-"""Sinks' tests inherit a contract, whose asserts should explain themselves too."""
+"""Sinks' tests inherit a contract and share readers, whose asserts should explain themselves too."""
 
 from __future__ import annotations
 
 import pytest
 
 pytest.register_assert_rewrite("tests.contracts.sinks")
+pytest.register_assert_rewrite(
+    "tests.unit.tasks.sinks.labelbox.strict_reader", "tests.unit.tasks.sinks.lightly.strict_reader"
+)

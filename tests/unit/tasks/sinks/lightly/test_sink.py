@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 import struct
 from datetime import timedelta
 from pathlib import Path
@@ -15,18 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.domain.errors import DeliveryFailed
-from tasks.domain.predictions import TaskType
-from tasks.domain.video import VideoInfo
 from tasks.sinks.base import Sink
 from tasks.sinks.lightly.sink import LightlySink
 from tasks.storage.base import Storage
 from tasks.storage.local import LocalStorage
 from tests.contracts.deliveries import Box, Frames, make_delivery, model_predictions, video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
-from tests.contracts.sinks import SEEN, SinkContract
-
-ROOT = ".lightly/predictions/"
-PLAYER = Box(320, 180, 40, 80, confidence=0.8)
+from tests.contracts.sinks import SinkContract
+from tests.unit.tasks.sinks.lightly.strict_reader import PLAYER, ROOT, check_tree, deliver
 
 
 class TestContract(SinkContract):
@@ -41,66 +35,6 @@ class TestContractWithFill(SinkContract):
 
     def make_sink(self, store: Storage) -> Sink:
         return LightlySink(store, task_name="players", fill="nearest")
-
-
-def check_tree(store: Storage, videos: dict[str, VideoInfo]) -> dict[str, dict[str, Any]]:
-    """Read a datasource as strictly as its documentation allows; return task -> frame -> predictions.
-
-    Args:
-        videos: Path below the input datasource -> what the video is.
-    """
-    tree = contents(store)
-    tasks = json.loads(tree.pop(f"{ROOT}tasks.json"))
-    assert tasks
-    assert len(tasks) == len(set(tasks))
-    frames = {
-        f"{path[: path.rindex('.')]}-{index:0{len(str(info.frame_count))}}-{path[path.rindex('.') + 1 :]}": info
-        for path, info in videos.items()
-        for index in range(info.frame_count)
-    }
-    found: dict[str, dict[str, Any]] = {}
-    for task in tasks:
-        assert re.fullmatch(r"[a-zA-Z0-9_+=,.@:-]+", task)
-        schema = json.loads(tree.pop(f"{ROOT}{task}/schema.json"))
-        assert {"task_type", "categories"} == set(schema)
-        assert "object-detection" == schema["task_type"]
-        ids = [category["id"] for category in schema["categories"]]
-        assert list(range(len(ids))) == ids
-        files = {key: tree.pop(key) for key in list(tree) if key.startswith(f"{ROOT}{task}/")}
-        assert files
-        found[task] = {}
-        for key, data in files.items():
-            frame = key.removeprefix(f"{ROOT}{task}/").removesuffix(".json")
-            assert key.endswith(".json")
-            content = json.loads(data)
-            assert {"file_name", "predictions"} == set(content)
-            assert f"{frame}.png" == content["file_name"]
-            for prediction in content["predictions"]:
-                check_detection(prediction, frames[frame], ids)
-            found[task][frame] = content["predictions"]
-    assert not tree
-    return found
-
-
-def check_detection(prediction: dict[str, Any], info: VideoInfo, ids: list[int]) -> None:
-    assert {"category_id", "bbox", "score"} == set(prediction)
-    assert prediction["category_id"] in ids
-    assert 0 <= prediction["score"] <= 1
-    x, y, width, height = prediction["bbox"]
-    assert min(x, y) >= 0
-    assert min(width, height) >= 1
-    assert x + width <= info.width + 1e-6
-    assert y + height <= info.height + 1e-6
-
-
-def deliver(
-    tmp_path: Path, frames: Frames, *, store: Storage | None = None, sink: dict[str, Any] | None = None, **how: Any
-) -> tuple[dict[str, dict[str, Any]], Any]:
-    """Deliver one video to a task ``players``; return the checked tree and the receipt."""
-    store = store or MemoryStorage()
-    delivery = make_delivery(tmp_path, frames, **how)
-    receipt = LightlySink(store, task_name="players", **(sink or {})).deliver(delivery)
-    return check_tree(store, {delivery.video.name: delivery.info}), receipt
 
 
 def test_the_tree_is_the_documented_one(tmp_path: Path) -> None:
@@ -142,72 +76,6 @@ def test_receipts_count_what_was_done(tmp_path: Path) -> None:
         "not_inferred": 1,
     } == receipt.counts
     assert ("mem://box/.lightly/predictions/players/",) == receipt.outputs
-
-
-@pytest.mark.parametrize(
-    ("size", "rotation", "inferred", "expected"),
-    [
-        ((640, 360), 0, (640, 360), [300, 140, 40, 80]),
-        ((1280, 720), 0, (640, 360), [600, 280, 80, 160]),
-        ((640, 360), 180, (640, 360), [300, 140, 40, 80]),
-        ((360, 640), 90, (640, 360), [140, 300, 80, 40]),
-        ((360, 640), 270, (640, 360), [140, 300, 80, 40]),
-    ],
-)
-def test_boxes_are_those_of_the_frame_as_pyav_decodes_it(
-    tmp_path: Path, size: tuple[int, int], rotation: int, inferred: tuple[int, int], expected: list[float]
-) -> None:
-    """LightlyOne decodes with PyAV, which does not turn frames; the box is in the middle of the picture."""
-    model = model_predictions([[PLAYER]], size=inferred)
-
-    tree, _ = deliver(tmp_path, [[PLAYER]], models=[model], info=video_info(size=size, rotation=rotation))
-
-    ((prediction,),) = tree["players"].values()
-    assert expected == prediction["bbox"]
-
-
-def test_a_corner_stays_in_its_corner_when_turned_back(tmp_path: Path) -> None:
-    """A phone video of 640x360 that a player turns a quarter counter-clockwise: top left was top right."""
-    model = model_predictions([[Box(10, 20, 20, 40)]], size=(360, 640))
-
-    tree, _ = deliver(tmp_path, [[PLAYER]], models=[model], info=video_info(rotation=90))
-
-    ((prediction,),) = tree["players"].values()
-    assert [600, 0, 40, 20] == prediction["bbox"]
-
-
-@pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        (Box(0, 0, 20, 20), [0, 0, 10, 10]),
-        (Box(640, 360, 20, 20), [630, 350, 10, 10]),
-        (Box(320, 180, 9999, 9999), [0, 0, 640, 360]),
-        (Box(100, 100, 0.2, 0), [99.9, 100, 1, 1]),
-        (Box(639.9, 359.9, 0.2, 0.2), [639, 359, 1, 1]),
-    ],
-)
-def test_boxes_are_clipped_to_the_frame(tmp_path: Path, box: Box, expected: list[float]) -> None:
-    """And at least a pixel wide and high, within it."""
-    tree, _ = deliver(tmp_path, [[box]])
-
-    ((prediction,),) = tree["players"].values()
-    assert expected == prediction["bbox"]
-
-
-@pytest.mark.parametrize(("confidence", "expected"), [(1.0000001, 1), (-1e-9, 0), (0.7, 0.7), (0.123456, 0.123456)])
-def test_scores_are_between_nothing_and_one(tmp_path: Path, confidence: float, expected: float) -> None:
-    """Artefacts of 32-bit numbers do not reach the file."""
-    tree, _ = deliver(tmp_path, [[PLAYER._replace(confidence=confidence)]])
-
-    ((prediction,),) = tree["players"].values()
-    assert expected == prediction["score"]
-
-
-def test_a_threshold_takes_what_is_exactly_on_it(tmp_path: Path) -> None:
-    """0.7 as a 32-bit number is a little less than 0.7."""
-    tree, _ = deliver(tmp_path, [[PLAYER._replace(confidence=0.7)]], sink={"min_confidence": 0.7})
-
-    assert [1] == [len(predictions) for predictions in tree["players"].values()]
 
 
 @settings(max_examples=60, deadline=None)
@@ -327,32 +195,6 @@ def test_a_video_that_could_not_be_looked_at_loses_its_old_files(tmp_path: Path)
     assert {"video_frames": 100, "frames": 0, "not_inferred": 2, "stale_removed": 2} == receipt.counts
 
 
-def test_a_task_without_a_file_is_not_listed(tmp_path: Path) -> None:
-    """The worker stops when every prediction of a task is missing."""
-    store = MemoryStorage()
-
-    LightlySink(store, task_name="players").deliver(make_delivery(tmp_path, [None]))
-
-    assert {} == contents(store)
-
-
-def test_the_worker_never_sees_a_task_that_it_cannot_read(tmp_path: Path) -> None:
-    """At every moment of a delivery, a listed task has its schema and a file; a file has its schema."""
-    store = MemoryStorage()
-    moments = []
-
-    def look(key: str) -> None:
-        moments.append((key, set(contents(store))))
-
-    store.before_write = look
-    deliver(tmp_path, SEEN, store=store)
-
-    keys = [key for key, _ in moments]
-    assert f"{ROOT}players/schema.json" == keys[0]
-    assert f"{ROOT}tasks.json" == keys[-1]
-    assert 6 == len(keys)
-
-
 @pytest.mark.parametrize("suffix", ["mp4", "M4V", "hevc", "mpg", "mpeg", "avi", "MOV", "webm"])
 def test_every_kind_of_file_that_lightly_reads_is_written(tmp_path: Path, suffix: str) -> None:
     """Whatever the case of the extension, which is kept."""
@@ -372,56 +214,6 @@ def test_a_file_that_lightly_does_not_read_is_left_out(tmp_path: Path, name: str
     assert name in receipt.warnings[0]
 
 
-@pytest.mark.parametrize(
-    ("task", "hint"),
-    [
-        (TaskType.EMBEDDING, "results route"),
-        (TaskType.INSTANCE_SEGMENTATION, "object-detection"),
-        (TaskType.KEYPOINT_DETECTION, "object-detection"),
-        (TaskType.CLASSIFICATION, "object-detection"),
-        (TaskType.SEMANTIC_SEGMENTATION, "object-detection"),
-    ],
-)
-def test_other_kinds_of_prediction_are_refused(tmp_path: Path, task: TaskType, hint: str) -> None:
-    """Nothing is written, and the hint says what can be done."""
-    store, model = MemoryStorage(), model_predictions([[PLAYER]], task=task)
-
-    with pytest.raises(DeliveryFailed, match=task) as refused:
-        LightlySink(store, task_name="players").deliver(make_delivery(tmp_path, [[PLAYER]], models=[model]))
-
-    assert hint in refused.value.hint
-    assert {} == contents(store)
-
-
-def test_clip_beside_a_detector_does_not_stop_the_detector(tmp_path: Path) -> None:
-    """The detector's task is written under the plain name, and the receipt tells what was left out."""
-    models = [
-        model_predictions([None], model="clip", task=TaskType.NONE),
-        model_predictions([[PLAYER]]),
-    ]
-
-    tree, receipt = deliver(tmp_path, [[PLAYER]], models=models)
-
-    assert ["players"] == list(tree)
-    assert "clip" in receipt.warnings[0]
-
-
-def test_each_further_model_has_a_task_of_its_own(tmp_path: Path) -> None:
-    """Faces of gaze are object detections; the task's name tells whose they are."""
-    face = Box(50, 60, 20, 20, "face", 0.9)
-    models = [
-        model_predictions([[PLAYER], []]),
-        model_predictions([[face], None], model="gaze", task=TaskType.GAZE),
-    ]
-
-    tree, receipt = deliver(tmp_path, [[PLAYER], []], models=models)
-
-    assert {"cup/final-000-mp4", "cup/final-006-mp4"} == set(tree["players"])
-    assert {"cup/final-000-mp4": [{"category_id": 0, "bbox": [40, 50, 20, 20], "score": 0.9}]} == tree["players-gaze"]
-    assert 2 == len(receipt.outputs)
-    assert (3, 2) == (receipt.counts["frames"], receipt.counts["objects"])
-
-
 def test_frames_beyond_the_end_are_refused(tmp_path: Path) -> None:
     """Frame 12 of a video of 12 frames: the results are not of this video."""
     store = MemoryStorage()
@@ -438,17 +230,6 @@ def test_the_last_frame_is_a_frame(tmp_path: Path) -> None:
     tree, _ = deliver(tmp_path, [[PLAYER]] * 3, info=video_info(frame_count=13))
 
     assert "cup/final-12-mp4" in tree["players"]
-
-
-def test_a_box_that_is_none_fails_before_any_frame_is_written(tmp_path: Path) -> None:
-    """NaN never reaches a file."""
-    store = MemoryStorage()
-    delivery = make_delivery(tmp_path, [[PLAYER], [PLAYER._replace(x=math.nan)]])
-
-    with pytest.raises(DeliveryFailed):
-        LightlySink(store, task_name="players").deliver(delivery)
-
-    assert {f"{ROOT}players/schema.json"} >= set(contents(store))
 
 
 def test_labelformat_reads_back_what_was_predicted(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""A model, a video, answers and doubts of a service, for tests of its clients."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from pathlib import Path
+
+import pytest
+
+from tasks.domain.errors import AuthRefused, PlanRefused, RateLimited, RequestRefused, ServiceUnavailable
+from tasks.domain.job import InferenceSpec, ModelRef
+from tasks.domain.predictions import TaskType
+from tasks.domain.video import SignedUrl
+from tasks.inference.base import InferenceBackend, ModelInfo
+from tests.scripted_service import MARK, Fault
+
+MODEL = ModelInfo(ModelRef("players-x1", "2"), TaskType.OBJECT_DETECTION, ("player",))
+SPEC = InferenceSpec("roboflow", (MODEL.ref,), 5.0)
+VIDEO = SignedUrl(f"https://bucket.example/a%20b/it's%2Bme.mp4?X-Amz-Signature={MARK}%2F%2b&x=~", None)
+HTML = b"<html><body>Bad Gateway</body></html>"
+LARGEST_RESULT = 4 << 20
+XML = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
+
+# Answers that prove that no job was created.
+REFUSALS = [
+    pytest.param(Fault(401, body={"message": "no"}), AuthRefused, id="401"),
+    pytest.param(Fault(402, body={"error": {"message": "plan"}}), PlanRefused, id="402"),
+    pytest.param(Fault(403), AuthRefused, id="403"),
+    pytest.param(Fault(423), PlanRefused, id="423"),
+    pytest.param(Fault(429, (("Retry-After", "7"),)), RateLimited, id="429"),
+    pytest.param(Fault(400, body={"message": "fps"}), RequestRefused, id="400"),
+    pytest.param(Fault(404, body=HTML), RequestRefused, id="404"),
+    pytest.param(Fault(408), ServiceUnavailable, id="408"),
+    pytest.param(Fault(422), RequestRefused, id="422"),
+    pytest.param(Fault(307, (("Location", f"/?api_key={MARK}"),)), RequestRefused, id="307"),
+    pytest.param(Fault(503, (("Retry-After", "3"),), HTML), ServiceUnavailable, id="503"),
+    pytest.param(Fault(503, body=HTML, drop="midway"), ServiceUnavailable, id="503-cut"),
+]
+# Trouble that leaves open whether a job was created; in half of the cases one was.
+DOUBTS = [
+    pytest.param(Fault(500, body=HTML, acts=True), id="500"),
+    pytest.param(Fault(500, body=HTML), id="500-before"),
+    pytest.param(Fault(502, body=HTML), id="502-before"),
+    pytest.param(Fault(504, body=HTML, acts=True), id="504"),
+    pytest.param(Fault(520, body=HTML, acts=True), id="520"),
+    pytest.param(Fault(303, (("Location", "/jobs/1"),), acts=True), id="303"),
+    pytest.param(Fault(drop="unread"), id="reset-in-mid-request"),
+    pytest.param(Fault(drop="read", acts=True), id="reset-after-read"),
+    pytest.param(Fault(hang=True, acts=True), id="hang"),
+    pytest.param(Fault(body={"message": "queued"}, acts=True), id="no-job-id"),
+    pytest.param(Fault(body={"job_id": None}, acts=True), id="null-job-id"),
+    pytest.param(Fault(body={"job_id": " "}, acts=True), id="blank-job-id"),
+    pytest.param(Fault(body=b'["job-1"]', acts=True), id="no-object"),
+    pytest.param(Fault(body=HTML, acts=True), id="html"),
+    pytest.param(Fault(202, acts=True), id="empty"),
+    pytest.param(Fault(body={"job_id": "job-1"}, drop="midway", acts=True), id="answer-cut"),
+]
+
+
+def assert_discreet(error: BaseException) -> None:
+    """No marked secret is in the error, its traceback, its pickle, or anything that it hangs on."""
+    shown = "".join(traceback.format_exception(error))
+    seen: BaseException | None = error
+    while seen is not None:
+        shown += f"{seen!r} {seen} {vars(seen)} {pickle.dumps(seen)!r}"
+        seen = seen.__cause__ or seen.__context__
+    assert MARK not in shown
+
+
+def left_in(folder: Path) -> list[Path]:
+    """Everything in a folder, hidden files too."""
+    return list(folder.iterdir())
+
+
+async def job_of(backend: InferenceBackend) -> str:
+    """Submit one well-behaved job."""
+    return await backend.submit(VIDEO, SPEC, (MODEL,))
