@@ -32,9 +32,7 @@ def open_object(data: bytes | mmap.mmap) -> Members:
     """
     try:
         return msgspec.json.decode(data, type=Members)
-    except msgspec.ValidationError as error:
-        raise refusal(error, "the results") from None
-    except RecursionError as error:
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
         raise refusal(error, "the results") from None
     except msgspec.DecodeError as error:
         problem = str(error)

@@ -186,7 +186,7 @@ def _times(top: Members, frame_index: Int64, video_fps: float | None) -> NDArray
     if len(given) != len(frame_index):
         raise ResultInvalid(f"{key} has {len(given)} entries, but there are {len(frame_index)} frame offsets")
     finite = np.isfinite(given)
-    # Seen with broken timestamps in a video: a time that goes back is no time to go by.
+    # Broken timestamps in a video: times that go back are no times to go by.
     if (np.diff(given[finite]) < 0).any():
         return derived
     return np.where(finite, given, derived)

@@ -1,4 +1,4 @@
-"""How the tests of a client open it on the stand-in service, and what they leave behind."""
+"""How the tests of a client open it on the stand-in service."""
 
 from __future__ import annotations
 

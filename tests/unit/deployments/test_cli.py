@@ -144,10 +144,10 @@ def test_bars_count_and_name_what_fails() -> None:
     bars.finished("a.mp4", "")
     bars.finished("b.mp4", "job_failed")
     bars.delivered("results", "a.mp4", "")
-    counts = {task.description: (task.completed, task.total) for task in progress.tasks}
+    counts = {task.description: [task.completed, task.total] for task in progress.tasks}
 
-    assert (2, 2) == counts["inferring"]
-    assert (1, 2) == counts["to results"]
+    assert [2, 2] == counts["inferring"]
+    assert [1, 2] == counts["to results"]
     assert "b.mp4: job_failed" in stream.getvalue()
 
 

@@ -12,11 +12,11 @@ from tests.scripted_service import ScriptedService
 from tests.unit.tasks.inference.roboflow_client import client
 
 pytest.register_assert_rewrite(
+    "tests.contracts.inference_backend",
     "tests.contracts.inference_check",
     "tests.contracts.inference_download",
     "tests.contracts.inference_samples",
     "tests.contracts.inference_submit",
-    "tests.contracts.inference_backend",
 )
 
 

@@ -30,7 +30,6 @@ from tests.unit.tasks.inference.roboflow_client import client
 
 # --- connections -----------------------------------------------------------------------------
 
-
 NOT_SENT: list[type[httpx.RequestError]] = [
     httpx.ConnectError,
     httpx.ConnectTimeout,

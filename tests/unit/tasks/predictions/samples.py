@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from tasks.domain.errors import ResultInvalid
 from tasks.domain.predictions import ModelPredictions, Predictions
 from tasks.predictions.parse import parse_bytes
 
@@ -38,3 +41,12 @@ def only_model(content: Any, **options: Any) -> ModelPredictions:
     """Parse results of one model."""
     (model,) = parsed(content, **options).models
     return model
+
+
+def refusal(content: Any, **options: Any) -> str:
+    """Parse a JSON value, or text, that must be refused; return the message."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    with pytest.raises(ResultInvalid) as caught:
+        parse_bytes(data, **options)
+    assert "result_invalid" == caught.value.code
+    return caught.value.message

@@ -87,7 +87,8 @@ def _velocity(random: np.random.Generator, slowest: float, fastest: float) -> Fl
 def _bouncing(random: np.random.Generator, times: Floats, fastest: float) -> Floats:
     """Fold a straight line at the edges."""
     free = random.uniform(0, PICTURE) + times[:, None] * _velocity(random, 0, fastest)
-    return PICTURE - np.abs(free % (2 * PICTURE) - PICTURE)
+    folded: Floats = PICTURE - np.abs(free % (2 * PICTURE) - PICTURE)
+    return folded
 
 
 def _crossing(random: np.random.Generator, times: Floats, fastest: float, *, enters: bool) -> tuple[Floats, float]:

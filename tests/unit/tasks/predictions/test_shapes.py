@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.domain.errors import ResultInvalid
 from tasks.domain.predictions import ModelPredictions, TaskType
+from tasks.predictions.parse import parse_bytes
 from tests.unit.tasks.predictions.samples import box, frame, only_model, results
 
 # Numbers that float32 columns and JSON both hold exactly.
@@ -102,8 +103,6 @@ def test_boxes_come_through_whole(frames: list[Any]) -> None:
 @given(frames_of(st.lists(boxes, max_size=4).map(lambda found: frame(*found))), st.sampled_from([0, 1, 2, "\t"]))
 def test_white_space_changes_nothing(frames: list[Any], indent: int | str) -> None:
     """Pretty-printed results are the same results."""
-    from tasks.predictions.parse import parse_bytes
-
     (model,) = parse_bytes(json.dumps(results(*frames), indent=indent).encode()).models
     assert boxes_in(only_model(results(*frames))) == boxes_in(model)
 
@@ -145,7 +144,8 @@ def test_single_labels_come_through_whole(frames: list[Any]) -> None:
 @given(frames_of(st.dictionaries(names, st.fixed_dictionaries({"confidence": shares}), max_size=4)), st.data())
 def test_multiple_labels_come_through_whole(frames: list[Any], data: st.DataObject) -> None:
     """Every class of a mapping is found again, and those that the service lists are chosen."""
-    made, expected = [], []
+    made: list[Any] = []
+    expected: list[Any] = []
     for sample, scores in enumerate(frames):
         if scores is None:
             made.append(None)
