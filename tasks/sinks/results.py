@@ -1,7 +1,7 @@
 """The results route: what the service said, kept as it came, and as a table.
 
     <name>.json.gz     the service's JSON, byte for byte, compressed
-    <name>.parquet     one row per detection
+    <name>.parquet     the same as a table: a row for each detection, label or frame without any
     results.json       {"<name>": results, ...} for everything together, while it stays small
 
 ``<name>`` is the video's name with its suffix, so ``a.mp4`` and ``a.avi`` do not meet.

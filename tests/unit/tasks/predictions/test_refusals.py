@@ -33,7 +33,7 @@ from tests.unit.tasks.predictions.samples import box, frame, refusal, results
         (b"Internal Server Error", "no JSON"),
         (b"\x1f\x8b\x08\x00", "no JSON"),
         (b'{"\xff": 1}', "not UTF-8"),
-        (b'{"frame_offset": [0], "cars": [NaN', "cut short"),
+        (b'{"frame_offset": [0], "cars": [NaN, ', "cut short"),
         (b'{"frame_offset": [0], "cars": [nan]}', "no JSON"),
         (b'{"a":' + b"[" * 200_000, "too deeply"),
         (b'{"frame_offset":[0],"cars":[{"predictions":' + b"[" * 90_000 + b"]" * 90_000 + b"}]}", "too deeply"),

@@ -1,7 +1,8 @@
-"""A web server on loopback that gives out signed files, as the inference service does."""
+"""Folders to store things in, and a web server that gives out signed files as the service does."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,9 +14,15 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from tasks.domain.errors import AccessDenied, KeyUnsafe, ObjectMissing
+from tasks.storage.local import LocalStorage
 from tasks.storage.loopback import FileUrlSigner, file_url_secret, verify_file_url
 
-pytest.register_assert_rewrite("tests.contracts.storage")
+pytest.register_assert_rewrite(
+    "tests.contracts.storage_objects",
+    "tests.contracts.storage_swaps",
+    "tests.contracts.storage_many",
+    "tests.contracts.storage_signing",
+)
 
 
 @dataclass
@@ -72,3 +79,24 @@ def file_server() -> Iterator[FileServer]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def store(root: Path) -> LocalStorage:
+    return LocalStorage(root)
+
+
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A folder that other users reach too, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
