@@ -42,7 +42,7 @@ bench: $(READY) ## benchmarks: ratios measured in one run
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
 
 lock: ## resolve pyproject.toml anew into requirements.lock
-	$(BIN)/uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --extra demo --extra dev --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove the environment, caches and the demo's output
 	rm -rf .venv .reelroute demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis build ./*.egg-info
