@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.domain.errors import (
+    AccessDenied,
     InputInvalid,
     KeyUnsafe,
     LocationMissing,
@@ -162,6 +163,21 @@ class LocalStorage:
         with suppress(ObjectMissing), translated("delete", key):
             atomic.remove(path)
 
+    def check_write(self) -> None:
+        """Look at the folder, or at the one in which it would be made: who may write there, and is there room?"""
+        folder = self._root
+        while self._create and not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            raise self._root_missing(folder)
+        shown = printable(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise AccessDenied(f"{shown} cannot be written to", hint="check who owns the folder, and how it is mounted")
+        with translated("write", folder):
+            room = os.statvfs(folder)
+        if room.f_blocks and not room.f_bavail:
+            raise StorageUnavailable(f"the disk of {shown} is full", hint="free some space")
+
     def _put(
         self, key: str, fill: Callable[[int], None], if_match: str | None = None, *, known: set[str] | None = None
     ) -> str:
@@ -220,9 +236,10 @@ class LocalStorage:
     def _info(self, key: str, found: os.stat_result) -> ObjectInfo:
         return ObjectInfo(key, self.root + key, atomic.version_of(found), found.st_size, _moment(found.st_mtime_ns))
 
-    def _root_missing(self) -> LocationMissing:
-        shown = printable(self._root)
-        if os.path.isfile(self._root):
+    def _root_missing(self, folder: str = "") -> LocationMissing:
+        folder = folder or self._root
+        shown = printable(folder)
+        if os.path.isfile(folder):
             return LocationMissing(f"{shown} is a file", hint="a source names a folder; pick files with `include`")
         verbatim = "paths are taken as written: %20 is not a space" if "%" in shown else ""
         return LocationMissing(
