@@ -119,7 +119,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
         """
         name: Football
         sources:
-          - uri: s3://match-archive/2026/
+          - uri: s33://match-archive/
             include: "**/*.mp4"
             modified_within: 36 hours
             min_size: 10mb
@@ -148,7 +148,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
     )
     assert [
         "2: name: 'Football' is not a name for a pipeline",
-        "4: sources[0].uri: s3:// is not available in this version",
+        "4: sources[0].uri: 's33://match-archive/' is not in a kind of store that reelroute knows; did you mean 's3://…'?",
         "5: sources[0].include: '**/*.mp4' is not a list",
         "6: sources[0].modified_within: '36 hours' is not a duration",
         "7: sources[0].min_size: '10mb' has an unknown unit; did you mean '10MB'?",
@@ -182,7 +182,12 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
         ("name: yard", "name: 2026", "1: name: '2026' is not text; put it in quotes", "lower-case"),
         ("name: yard", "name: 2026-01-01", "1: name: '2026-01-01' is not text; put it in quotes", "lower-case"),
         ("name: yard", "name: a\nroute: []", "2: route: unknown key 'route'; did you mean 'routes'?", "budget, inf"),
-        ("- uri: /videos", "- include: ['*']", "3: sources[0].uri: 'uri' is missing", "file:///folder or a path"),
+        (
+            "- uri: /videos",
+            "- include: ['*']",
+            "3: sources[0].uri: 'uri' is missing",
+            "file:///folder, s3://bucket/prefix",
+        ),
         ("  - uri: /videos", "  []", "3: sources: this list is empty", "a list of sources"),
         ("- uri: /videos", "- /videos", "3: sources[0]: '/videos' is not a group of keys", "a list of sources"),
         ("- uri: /videos", "uri: /videos", "3: sources: this group of keys is not a list", "a list of sources"),
@@ -401,7 +406,7 @@ def test_parts_with_unset_variables_are_in_no_conflict(mistakes: Mistakes, sound
 
 
 def test_the_documented_file_of_the_future_is_refused_for_what_is_not_there_yet(mistakes: Mistakes) -> None:
-    """Every key of it is known; only clouds and the upload are missing."""
+    """Every key of it is known; only the upload is missing."""
     problems = mistakes(
         """
         name: football-nightly
@@ -430,9 +435,7 @@ def test_the_documented_file_of_the_future_is_refused_for_what_is_not_there_yet(
           - {to: video,    uri: s3://match-archive-out/annotated/}
         """
     )
-    assert ["sources[0].uri", "routes[0].uri", "routes[1].upload", "routes[2].datasource", "routes[3].uri"] == [
-        problem.field for problem in problems
-    ]
+    assert ["routes[1].upload"] == [problem.field for problem in problems]
     assert all("not available in this version" in problem.message for problem in problems)
 
 
