@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from config.access import Account, Credentials, EndpointUrl
+from config.access import LOCATIONS, Account, Credentials, EndpointUrl
 from config.available import LABELBOX_UPLOAD, available_forms
 from config.fields import (
     THRESHOLD,
@@ -50,6 +50,12 @@ class RouteSettings(Section):
         Field(description="What reports and `--route` call it."),
         Allowed("lower-case letters, digits and '-', different for each route"),
     ] = ""
+
+    @property
+    def location(self) -> str:
+        """Where the route writes, as a template; "" if it writes no files."""
+        values = (getattr(self, key, None) for key in LOCATIONS)
+        return next((str(value) for value in values if value), "")
 
     def fingerprint(self) -> str:
         """Hash what the route does, as 16 hex digits: another hash means to deliver again.

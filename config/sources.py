@@ -33,6 +33,11 @@ class Source(Section):
     endpoint_url: EndpointUrl = None
     account: Account = None
 
+    @property
+    def location(self) -> str:
+        """Where videos are listed."""
+        return self.uri
+
     @field_validator("max_size")
     @classmethod
     def _sizes_leave_room(cls, size: int | None, info: ValidationInfo) -> int | None:
