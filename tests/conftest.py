@@ -21,8 +21,8 @@ def running_gcs() -> Iterator[GcsGate]:
 
 @pytest.fixture
 def gcs(running_gcs: GcsGate, monkeypatch: pytest.MonkeyPatch) -> GcsGate:
-    """Cloud Storage without faults; nobody looks for a metadata server."""
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    """Cloud Storage without faults; nobody finds this machine's own credentials."""
+    gcs_emulator.hide_credentials(monkeypatch)
     running_gcs.reset()
     return running_gcs
 

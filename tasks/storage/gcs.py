@@ -8,6 +8,7 @@ or STORAGE_EMULATOR_HOST. Without credentials only public buckets can be read; t
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -166,7 +167,7 @@ class GcsStorage:
         self, key: str, data: bytes, *, content_type: str = "application/octet-stream", if_match: str | None = None
     ) -> str:
         """Write the whole object at once and return its new generation."""
-        if if_match and not if_match.isdecimal():
+        if if_match and not re.fullmatch(r"[1-9][0-9]*", if_match):
             raise PreconditionFailed(f"{printable(self.root + key)} never had such a version")
         blob = self._blob(key)
         mark = uuid.uuid4().hex

@@ -64,7 +64,7 @@ def write_all(
         if is_plain(path):
             try:
                 obstore.put(store, path, data, attributes=attributes, use_multipart=False)
-            except BaseError:
+            except (BaseError, OSError, ValueError):  # "not found" is a FileNotFoundError
                 pass  # its text may hold URLs; the SDK finds the same trouble and names it
             else:
                 return
