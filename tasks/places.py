@@ -73,11 +73,12 @@ def lifetime_warnings(pipeline: Pipeline, stores: Stores, firsts: Firsts, now: d
         except KeyUnsafe:  # of this video only, which is told where it is submitted
             continue
         if isinstance(grant, SignedUrl) and grant.expires_at is not None:
-            warnings += _ends_early(pipeline.inference, uri, grant.expires_at - now)
+            warnings += ends_early(pipeline.inference, uri, grant.expires_at - now)
     return warnings
 
 
-def _ends_early(wanted: Inference, uri: str, left: timedelta) -> list[str]:
+def ends_early(wanted: Inference, uri: str, left: timedelta) -> list[str]:
+    """Say so if URLs of a source that work for ``left`` do not outlast the deadline; at most one sentence."""
     left = timedelta(seconds=round(left.total_seconds()))
     if left >= wanted.deadline:
         return []

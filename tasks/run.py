@@ -28,7 +28,7 @@ from config.inference import is_file
 from config.load import load_pipeline
 from config.pipeline import Pipeline
 from config.settings import Settings
-from tasks.credentials import load_credentials
+from tasks.credentials import Blocks, load_credentials
 from tasks.domain.errors import InputInvalid
 from tasks.domain.job import InferenceSpec, JobState, ModelRef
 from tasks.endpoints import any_private
@@ -157,16 +157,8 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         ledger = open_ledger(settings.ledger_url.get_secret_value())
         stack.callback(ledger.close)
-        base_url, api_key = settings.service_for(spec.backend), settings.roboflow_api_key
-        if base_url is None:
-            private = await asyncio.to_thread(any_private, pipeline, blocks)
-            command = service_command(pipeline, model_files, allow_private=private)
-            api_key = SecretStr(secrets.token_urlsafe(24))
-            service = await stack.enter_async_context(local_service(command, home=settings.home, api_key=api_key))
-            base_url = service.base_url
-            stores.signer = FileUrlSigner(base_url, file_url_secret(api_key.get_secret_value()))
-        backend = open_backend(spec.backend, base_url=base_url, api_key=api_key)
-        stack.push_async_callback(backend.aclose)
+        service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
+        backend, base_url = await stack.enter_async_context(service)
         models = await backend.describe(spec.models)
         yield Run(
             pipeline=pipeline,
@@ -178,6 +170,36 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
             service=base_url,
             stores=stores,
         )
+
+
+@asynccontextmanager
+async def open_service(
+    pipeline: Pipeline, settings: Settings, model_files: dict[str, Path], stores: Stores, blocks: Blocks, *, home: Path
+) -> AsyncIterator[tuple[InferenceBackend, str]]:
+    """Open the pipeline's backend, with its base URL; where it has no service yet, start one for the block.
+
+    The stores can then sign URLs of local files for a service of our own.
+
+    Args:
+        home: State folder of a service that is started.
+
+    Raises:
+        ServiceUnavailable: The service does not start.
+        AuthRefused: There is no key.
+    """
+    name = pipeline.inference.backend
+    base_url, api_key = settings.service_for(name), settings.roboflow_api_key
+    async with AsyncExitStack() as stack:
+        if base_url is None:
+            private = await asyncio.to_thread(any_private, pipeline, blocks)
+            command = service_command(pipeline, model_files, allow_private=private)
+            api_key = SecretStr(secrets.token_urlsafe(24))
+            service = await stack.enter_async_context(local_service(command, home=home, api_key=api_key))
+            base_url = service.base_url
+            stores.signer = FileUrlSigner(base_url, file_url_secret(api_key.get_secret_value()))
+        backend = open_backend(name, base_url=base_url, api_key=api_key)
+        stack.push_async_callback(backend.aclose)
+        yield backend, base_url
 
 
 def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:

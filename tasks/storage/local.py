@@ -168,9 +168,11 @@ class LocalStorage:
         folder = self._root
         while self._create and not os.path.lexists(folder):
             folder = os.path.dirname(folder)
-        if not os.path.isdir(folder):
-            raise self._root_missing(folder)
         shown = printable(folder)
+        if os.path.lexists(folder) and not os.path.isdir(folder):
+            raise LocationMissing(f"{shown} is no folder", hint="a file stands in the way: choose another place")
+        if not os.path.isdir(folder):
+            raise self._root_missing()
         if not os.access(folder, os.W_OK | os.X_OK):
             raise AccessDenied(f"{shown} cannot be written to", hint="check who owns the folder, and how it is mounted")
         with translated("write", folder):
@@ -236,10 +238,9 @@ class LocalStorage:
     def _info(self, key: str, found: os.stat_result) -> ObjectInfo:
         return ObjectInfo(key, self.root + key, atomic.version_of(found), found.st_size, _moment(found.st_mtime_ns))
 
-    def _root_missing(self, folder: str = "") -> LocationMissing:
-        folder = folder or self._root
-        shown = printable(folder)
-        if os.path.isfile(folder):
+    def _root_missing(self) -> LocationMissing:
+        shown = printable(self._root)
+        if os.path.isfile(self._root):
             return LocationMissing(f"{shown} is a file", hint="a source names a folder; pick files with `include`")
         verbatim = "paths are taken as written: %20 is not a space" if "%" in shown else ""
         return LocationMissing(

@@ -27,7 +27,7 @@ def test_a_folder_that_nobody_makes_cannot_be_written(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_found_before_the_first_write(tmp_path: Path, below: str) -> None:
     """A route whose folder is a file, or lies below one, is told so."""
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(LocationMissing, match="file is a file"):
+    with pytest.raises(LocationMissing, match="file is no folder"):
         LocalStorage(Path(f"{tmp_path}/file{below}"), create=True).check_write()
 
 
