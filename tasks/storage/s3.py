@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -30,11 +31,11 @@ from tasks.storage.small_objects import write_all
 from tasks.storage.streaming import download_to
 
 _Page = list[dict[str, str]]
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 17  # what a reset loses at most
 _PARTS = TransferConfig(multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4)
 _READ_ATTEMPTS = 3
 _NO_VERSION = "0" * 32
-_TOTAL = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
+_TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
 def open_uri(uri: str, options: StorageOptions) -> S3Storage:
@@ -156,34 +157,30 @@ class S3Storage:
             self.stat(key)
             return b""
         place = self._place(key)
-        last = "" if length is None else start + length - 1
-        problem = StorageUnavailable(f"{printable(self.root + key)} comes cut short again and again")
         for _ in range(_READ_ATTEMPTS):
+            with translated("read", self.root + key):
+                answer = self._range(place, start, length)
+            if answer is None:
+                return b""
             try:
-                with translated("read", self.root + key):
-                    data = self._get(place, f"bytes={start}-{last}", start, length)
-            except StorageUnavailable as error:
-                problem = error
-                continue
-            if data is not None:
-                return data
-        raise problem
+                with translated("read", self.root + key), closing(answer["Body"]) as body:
+                    data = body.read()
+            except StorageUnavailable:
+                continue  # until here botocore has tried again by itself
+            if (part := _part(data, answer.get("ContentRange", ""), start, length)) is not None:
+                return part
+        raise StorageUnavailable(f"cannot read {printable(self.root + key)}: the connection breaks again and again")
 
-    def _get(self, place: dict[str, str], wanted: str, start: int, length: int | None) -> bytes | None:
-        """The bytes of a range; None when fewer came than the answer itself promised."""
+    def _range(self, place: dict[str, str], start: int, length: int | None) -> dict[str, Any] | None:
+        """The answer to a request for a range; None where the object ends before it."""
+        last = "" if length is None else start + length - 1
         try:
-            answer = self._connection.client.get_object(**place, Range=wanted)
+            answer: dict[str, Any] = self._connection.client.get_object(**place, Range=f"bytes={start}-{last}")
         except ClientError as error:
             if code_of(error) in ("InvalidRange", "416"):
-                return b""
+                return None
             raise
-        with closing(answer["Body"]) as body:
-            data: bytes = body.read()
-        if not (told := _TOTAL.fullmatch(answer.get("ContentRange", ""))):
-            # A store that does not know ranges sends everything.
-            return data[start : None if length is None else start + length]
-        most = int(told[3]) - start
-        return data if len(data) == (most if length is None else min(length, most)) else None
+        return answer
 
     def download(self, key: str, target: Path) -> None:
         """Stream the object as it is now to a file, going on where a connection breaks."""
@@ -272,6 +269,15 @@ class S3Storage:
 
 def _version(etag: str) -> str:
     return etag.strip('"')
+
+
+def _part(data: bytes, told: str, start: int, length: int | None) -> bytes | None:
+    """The bytes of a range out of an answer; None when fewer came than its Content-Range promised."""
+    if not (total := _TOTAL.fullmatch(told)):
+        # A store that knows no ranges sent everything.
+        return data[start : None if length is None else start + length]
+    most = int(total[1]) - start
+    return data if len(data) == (most if length is None else min(length, most)) else None
 
 
 def _says_other(error: ClientError) -> bool:

@@ -78,7 +78,7 @@ def translated(action: str, uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (boto.ClientError, boto.BotoCoreError, ResponseParserError, ValueError) as error:
+    except (boto.ClientError, boto.BotoCoreError, ResponseParserError, ValueError, RuntimeError) as error:
         raise translate(error, action, uri) from None
 
 
@@ -93,6 +93,8 @@ def translate(error: Exception, action: str, uri: str) -> ReelrouteError:
     if isinstance(error, boto.ClientError):
         return _answered(error, action, uri, message)
     name = type(error).__name__
+    if isinstance(error, RuntimeError):  # what botocore says of renewed credentials that have expired as well
+        return AccessDenied(f"{message}: the credentials have expired", hint=_denied_hint("ExpiredToken", action))
     if isinstance(error, _NO_CREDENTIALS):
         return AccessDenied(
             f"{message}: the credentials cannot be had ({name})",
