@@ -22,18 +22,20 @@ class MemoryCloud(MemoryStorage):
     Attributes:
         refuses: Method name -> what it raises.
         lifetime: How long signed URLs really work, at most.
+        base: Where signed URLs lead.
     """
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.refuses: dict[str, ReelrouteError] = {}
         self.lifetime = timedelta(days=7)
+        self.base = "http://127.0.0.1:9"
 
     def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
         if error := self.refuses.get("sign"):
             raise error
         ends = datetime.now(UTC) + min(lifetime, self.lifetime)
-        return SignedUrl(f"http://127.0.0.1:9/{key}?{SECRET}", ends)
+        return SignedUrl(f"{self.base}/{key}?{SECRET}", ends)
 
     def check_write(self) -> None:
         if error := self.refuses.get("check_write"):
