@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -32,6 +33,12 @@ BIG = bytes(range(256)) * 20_000
 def store(s3: S3Emulator) -> S3Storage:
     """A store behind the proxy that can break requests."""
     return S3Storage(s3.new_bucket(), "in/", session=s3.session, endpoint_url=s3.faults.url)
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore tries again without waiting seconds in between."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def refusal(status: int, code: str, extra: str = "", **headers: str) -> Fault:
