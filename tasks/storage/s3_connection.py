@@ -133,8 +133,7 @@ class S3Connection:
 
     @cached_property
     def _credentials(self) -> Any:
-        with self._lock:
-            return self._session.get_credentials()
+        return self._session.get_credentials()
 
     def _make_client(self, region: str | None) -> Any:
         with self._lock:

@@ -23,8 +23,10 @@ from tasks.domain.video import printable
 
 _RIGHTS = {
     "list": "s3:ListBucket on the bucket",
-    "read": "s3:GetObject on the objects",
-    "write": "s3:PutObject on the objects",
+    # Without the right to list, AWS says "denied" of an object that is not there.
+    "read": "s3:GetObject on the objects, or s3:ListBucket to be told that one is gone,",
+    # AWS wants to read an object whose replacement depends on what is there.
+    "write": "s3:PutObject and s3:GetObject on the objects",
     "delete": "s3:DeleteObject on the objects",
 }
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
@@ -127,7 +129,7 @@ def _answered(error: boto.ClientError, action: str, uri: str, message: str) -> R
             f"the bucket is in {region}: set AWS_REGION={region}" if region else "set AWS_REGION to the bucket's region"
         )
         return InputInvalid(f"{reason}: not the bucket's region", hint=right)
-    if code in _BUSY or status >= 500 or status == 429:
+    if code in _BUSY or status == 429 or (status >= 500 and status != 501):
         return StorageUnavailable(reason, hint="the store is busy; run again later")
     if status == 404:
         return ObjectMissing(f"there is no {printable(uri)}")
@@ -145,8 +147,7 @@ def _denied_hint(code: str, action: str) -> str:
         return "this machine's clock is wrong: set it"
     if code == "InvalidObjectState":
         return "the object is in an archive tier: restore it first"
-    right = _RIGHTS.get(action, "the right")
-    return f"the credentials lack {right} (or its KMS key); a requester-pays bucket answers its owner only"
+    return f"the credentials lack {_RIGHTS[action]} (or its KMS key); a requester-pays bucket answers its owner only"
 
 
 def _region_of(error: boto.ClientError) -> str:
