@@ -21,6 +21,7 @@ SCHEMES = {
     "file": "tasks.storage.local",
     "s3": "tasks.storage.s3",
     "gs": "tasks.storage.gcs",
+    "az": "tasks.storage.azure_blob",
 }
 
 

