@@ -18,6 +18,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import BlobServiceClient, ExponentialRetry, UserDelegationKey
 
 from tasks.domain.errors import InputInvalid
+from tasks.storage.azure_listing import PageTap
 
 if TYPE_CHECKING:
     from obstore.store import AzureBearerToken
@@ -42,6 +43,7 @@ class Account:
 
     Attributes:
         service: The SDK's client, which makes no request by itself.
+        tap: In the client; listings read their pages there.
         name: Of the account; "" if nobody says.
         key: The account's key, if we have it.
         token: What gives bearer tokens, if that is how we are known.
@@ -49,6 +51,7 @@ class Account:
     """
 
     service: BlobServiceClient = field(repr=False)
+    tap: PageTap
     name: str
     key: str | None = field(default=None, repr=False)
     token: TokenCredential | None = field(default=None, repr=False)
@@ -84,9 +87,11 @@ def connect(account: str | None, endpoint_url: str | None, given: object | None)
             asks the SDK's chain.
 
     Raises:
-        InputInvalid: The connection string or the key cannot be read.
+        InputInvalid: The connection string or the key cannot be read, or a token would go by plain http.
     """
+    tap = PageTap()
     options: dict[str, Any] = {
+        "raw_response_hook": tap,
         "retry_policy": retry_policy(),
         "max_single_get_size": _MOST_AT_ONCE,
         "max_chunk_get_size": _MOST_AT_ONCE,
@@ -97,11 +102,14 @@ def connect(account: str | None, endpoint_url: str | None, given: object | None)
     text = _connection_string(account, endpoint_url, given)
     try:
         if text is not None:
-            return _account_of(BlobServiceClient.from_connection_string(text, **options), account, _settings(text))
+            service = BlobServiceClient.from_connection_string(text, **options)
+            return _account_of(service, tap, account, _settings(text))
         name = _account(account)
         url = service_url(name, endpoint_url)
         credential = _credential(name, given)
-        return _account_of(BlobServiceClient(url, credential, **options), name, {"credential": credential})
+        if url.startswith("http:") and hasattr(credential, "get_token"):
+            raise InputInvalid("Azure takes tokens by https only", hint="write https:// in `endpoint_url`")
+        return _account_of(BlobServiceClient(url, credential, **options), tap, name, {"credential": credential})
     except ValueError:  # its text may hold the key
         raise InputInvalid("the Azure connection string or account cannot be read", hint=NO_ACCOUNT) from None
 
@@ -181,11 +189,11 @@ def _credential(name: str, given: object | None) -> _Credential | None:
     return chain
 
 
-def _account_of(service: BlobServiceClient, account: str | None, known: dict[str, Any]) -> Account:
+def _account_of(service: BlobServiceClient, tap: PageTap, account: str | None, known: dict[str, Any]) -> Account:
     credential = known.get("credential")
     sas = credential.signature if isinstance(credential, AzureSasCredential) else known.get("sharedaccesssignature")
     token = cast(TokenCredential, credential) if hasattr(credential, "get_token") else None
     shared = service.credential  # of a key, in whichever form it was given
     key = getattr(shared, "account_key", None)
     name = getattr(shared, "account_name", None) or account or service.account_name or ""
-    return Account(service, name, key, token, sas)
+    return Account(service, tap, name, key, token, sas)

@@ -83,7 +83,7 @@ class AzureBlobStorage:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Stream blobs in the service's order, the next page fetched meanwhile; folders are no objects."""
         with self._translated("list", ""):
-            for page in prefetched(azure_listing.pages(self._container, self._prefix + prefix)):
+            for page in prefetched(azure_listing.pages(self._container, self._account.tap, self._prefix + prefix)):
                 for found in page:
                     if found.name != self._prefix and not found.is_folder:
                         yield self._info(found.name, found.etag, found.size, found.modified, found.tier)

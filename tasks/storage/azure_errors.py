@@ -65,8 +65,6 @@ def translate(error: AzureError, action: str, uri: str, *, host: str, anonymous:
         return _refused(status, error, action, what, uri, anonymous=anonymous)
     if isinstance(error, ClientAuthenticationError):
         return AccessDenied(f"{what}: no token could be had for the Azure credentials", hint=LOG_IN)
-    if "non-TLS" in str(error):
-        return InputInvalid(f"{what}: {host} takes tokens by https only", hint="write https:// in `endpoint_url`")
     return StorageUnavailable(
         f"{what}: {host} does not answer", hint="check the network, and the names in `account` and `endpoint_url`"
     )

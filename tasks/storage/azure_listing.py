@@ -6,12 +6,14 @@ the other few fields that matter are taken from the same page's XML.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
+from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import ContentDecodePolicy
 from azure.storage.blob import ContainerClient
 
@@ -31,17 +33,37 @@ class Listed(NamedTuple):
     is_folder: bool
 
 
-def pages(container: ContainerClient, prefix: str) -> Iterator[list[Listed]]:
-    """Fetch page after page of the blobs whose name starts with ``prefix``, in the service's order."""
-    answers: list[Any] = []
-    # Called for every attempt: the last one is the one that went well.
-    found = container.list_blob_names(
-        name_starts_with=prefix or None, results_per_page=PAGE, include=["metadata"], raw_response_hook=answers.append
-    )
+class PageTap:
+    """Sees every answer that a client gets, and keeps each thread's last page of a listing.
+
+    It goes into a client as ``raw_response_hook``; given to a single call instead, the SDK would
+    forget it when a connection breaks.
+    """
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+
+    def __call__(self, answer: PipelineResponse[Any, Any]) -> None:
+        """Keep the answer, whose body is not read yet, if it is to a listing."""
+        if "comp=list" in answer.http_request.url:
+            self._of_thread.page = answer
+
+    def take(self) -> ET.Element:
+        """The last page that this thread was given."""
+        page: ET.Element = self._of_thread.page.context[ContentDecodePolicy.CONTEXT_NAME]
+        del self._of_thread.page
+        return page
+
+
+def pages(container: ContainerClient, tap: PageTap, prefix: str) -> Iterator[list[Listed]]:
+    """Fetch page after page of the blobs whose name starts with ``prefix``, in the service's order.
+
+    Args:
+        tap: The one that is in the client.
+    """
+    found = container.list_blob_names(name_starts_with=prefix or None, results_per_page=PAGE, include=["metadata"])
     for _ in found.by_page():
-        page: ET.Element = answers[-1].context[ContentDecodePolicy.CONTEXT_NAME]
-        answers.clear()
-        yield [_listed(blob) for blob in page.iterfind("Blobs/Blob")]
+        yield [_listed(blob) for blob in tap.take().iterfind("Blobs/Blob")]
 
 
 def _listed(blob: ET.Element) -> Listed:
