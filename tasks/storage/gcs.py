@@ -319,6 +319,5 @@ class GcsStorage:
             base_url=self._endpoint,
             client_options=small_objects.client_options(plain_http=self._endpoint.startswith("http:")),
             retry_config=small_objects.RETRIES,
-            credential_provider=None if self._anonymous else partial(gcs_access.token, self._credentials),
-            skip_signature=self._anonymous,
+            credential_provider=partial(gcs_access.token, self._credentials),
         )

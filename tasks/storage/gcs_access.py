@@ -65,6 +65,9 @@ def find_credentials(given: object | None) -> Credentials:
 
 def token(credentials: Credentials) -> GCSCredential:
     """A bearer token that is good now, as obstore asks for it."""
+    if isinstance(credentials, AnonymousCredentials):
+        # obstore 0.12 writes nothing without one: it would look for a metadata server each time.
+        return {"token": "anonymous", "expires_at": None}
     if not credentials.valid:
         credentials.refresh(Request())
     expiry = credentials.expiry

@@ -1,7 +1,7 @@
 """A web server of its own process that answers at once and knows nothing, so that clients' CPU is what is measured.
 
 Run as ``python -m tests.benchmarks.canned PORT MODULE``; the module's ``answer(method, target)`` gives the
-headers and body of a 200.
+status, headers and body.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from tests.emulators import process
 
-Answer = Callable[[str, str], tuple[str, bytes]]
+Answer = Callable[[str, str], tuple[int, str, bytes]]
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
@@ -42,8 +42,9 @@ class _Connection(asyncio.Protocol):
                 return
             self._pending, self._continued = self._pending[whole:], False
             method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-            headers, body = self._answer(method, target)
-            self._transport.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
+            status, headers, body = self._answer(method, target)
+            answered = f"HTTP/1.1 {status} OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
+            self._transport.write(answered + body)
 
 
 async def _serve(port: int, answer: Answer) -> None:

@@ -22,13 +22,13 @@ def bucket_of(count: int) -> str:
     return f"bucket-{count}"
 
 
-def answer(method: str, target: str) -> tuple[str, bytes]:
+def answer(method: str, target: str) -> tuple[int, str, bytes]:
     """What S3 would say to a listing or a write."""
     if method == "PUT":
-        return 'ETag: "9bb58f26192e4ba00f01e2e7b136bbd8"\r\n', b""
+        return 200, 'ETag: "9bb58f26192e4ba00f01e2e7b136bbd8"\r\n', b""
     parts = urlsplit(target)
     start = int(parse_qs(parts.query).get("continuation-token", ["0"])[0])
-    return "Content-Type: application/xml\r\n", _page(parts.path.strip("/"), start)
+    return 200, "Content-Type: application/xml\r\n", _page(parts.path.strip("/"), start)
 
 
 @lru_cache(maxsize=128)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +14,7 @@ from botocore.config import Config
 from tasks.storage.s3 import S3Storage
 from tests.benchmarks.canned import serving
 from tests.benchmarks.canned_s3 import bucket_of
+from tests.benchmarks.cpu import cpu_s
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
@@ -36,16 +36,6 @@ def session() -> boto3.Session:
 def plain_client(url: str) -> Any:
     """boto3 as it comes, with as many connections as threads."""
     return session().client("s3", endpoint_url=url, config=Config(signature_version="s3v4", max_pool_connections=32))
-
-
-def cpu_s(act: Callable[[], object], rounds: int = 2) -> float:
-    """Seconds of this process's CPU, all threads: the best of some rounds."""
-    costs = []
-    for _ in range(rounds):
-        before = time.process_time()
-        act()
-        costs.append(time.process_time() - before)
-    return min(costs)
 
 
 def test_listing_costs_at_most_a_third_of_boto3s(url: str) -> None:

@@ -159,6 +159,8 @@ def test_a_public_container_gives_plain_urls(azure: AzureEmulator) -> None:
     assert signed.expires_at is None
     assert b"x" == httpx.get(signed.url).content
     assert ["a b#.mp4"] == [found.key for found in storage.list()]
+    with pytest.raises(AccessDenied):
+        storage.write_many(iter([("b.json", b"{}")]), content_type="application/json")
     with pytest.raises(AccessDenied) as refused:
         open_storage(f"az://{private}/", nobody).read("a b#.mp4")
     assert "az login" in refused.value.hint

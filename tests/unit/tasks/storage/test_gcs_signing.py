@@ -196,6 +196,8 @@ def test_a_public_bucket_gives_plain_urls(opened: Opener, gcs: GcsGate) -> None:
     assert signed.expires_at is None
     assert b"content" == httpx.get(signed.url).content
     assert ["a b#1.mp4"] == [found.key for found in storage.list()]
+    with pytest.raises(AccessDenied):
+        storage.write_many(iter([("b.json", b"{}")]), content_type="application/json")
 
 
 def test_no_credentials_at_all_mean_public_access(
