@@ -46,6 +46,7 @@ bench: $(READY) ## benchmarks: ratios measured in one run
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --extra demo --extra dev --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
 	echo ministack | $(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade - -o tests/emulators/ministack.lock
+	npm install --prefix tests/emulators/azurite --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 
 clean: ## remove the environment, caches and the demo's output
 	rm -rf .venv .reelroute demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis build ./*.egg-info
