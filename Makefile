@@ -25,6 +25,7 @@ demo: $(READY) ## run the whole way on real footage, with no account and no key
 	$(BIN)/reelroute demo
 
 test: $(READY) ## run every test but the benchmarks, with coverage
+	$(BIN)/python -m tests.emulators.install
 	$(BIN)/python -m pytest -m "not bench" --cov --cov-report=term:skip-covered
 
 check: $(READY) ## formatting, lint, types, import contracts, docs
@@ -39,10 +40,13 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 bench: $(READY) ## benchmarks: ratios measured in one run
+	$(BIN)/python -m tests.emulators.install
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
 
 lock: ## resolve pyproject.toml anew into requirements.lock
-	$(BIN)/uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --extra demo --extra dev --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
+	echo ministack | $(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade - -o tests/emulators/ministack.lock
+	npm install --prefix tests/emulators/azurite --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 
 clean: ## remove the environment, caches and the demo's output
 	rm -rf .venv .reelroute demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis build ./*.egg-info

@@ -17,7 +17,7 @@ class Scheme:
     Attributes:
         form: How its URIs are written.
         available: Whether this version can read and write there.
-        options: Keys of a source that mean something to it.
+        options: Keys beside a location that mean something to it.
     """
 
     form: str
@@ -27,10 +27,10 @@ class Scheme:
 
 SCHEMES: dict[str, Scheme] = {
     "file": Scheme(form="file:///folder", available=True),
-    "s3": Scheme(form="s3://bucket/prefix", available=False, options=frozenset({"credentials", "endpoint_url"})),
-    "gs": Scheme(form="gs://bucket/prefix", available=False, options=frozenset({"credentials", "endpoint_url"})),
+    "s3": Scheme(form="s3://bucket/prefix", available=True, options=frozenset({"credentials", "endpoint_url"})),
+    "gs": Scheme(form="gs://bucket/prefix", available=True, options=frozenset({"credentials", "endpoint_url"})),
     "az": Scheme(
-        form="az://container/prefix", available=False, options=frozenset({"credentials", "endpoint_url", "account"})
+        form="az://container/prefix", available=True, options=frozenset({"credentials", "endpoint_url", "account"})
     ),
 }
 

@@ -29,6 +29,7 @@ def conflicts(sources: Mapping[int, Source], routes: Mapping[int, Route]) -> Ite
     for i, first in _repeats({i: source.uri for i, source in sources.items()}):
         message = f"sources[{first}] lists the same place; put both into one source"
         yield Conflict(("sources", i, "uri"), message)
+    yield from _containers_of_one_name(sources)
     for i, first in _repeats({i: route.name for i, route in routes.items() if route.name}):
         yield Conflict(("routes", i, "name"), f"routes[{first}] has the same name")
     for i, first in _repeats({i: _target(route) for i, route in routes.items() if _target(route)}):
@@ -49,11 +50,25 @@ def _repeats(values: Mapping[int, Hashable]) -> Iterator[tuple[int, int]]:
             yield i, first[value]
 
 
-def _target(route: Route) -> tuple[str, ...] | None:
+def _containers_of_one_name(sources: Mapping[int, Source]) -> Iterator[Conflict]:
+    """Videos are known by their URI, which does not say which store's container of that name it means."""
+    first: dict[str, int] = {}
+    for i, source in sources.items():
+        container = "/".join(source.uri.split("/", 3)[:3])
+        other = sources[first.setdefault(container, i)]
+        for key in ("endpoint_url", "account"):
+            if getattr(source, key) != getattr(other, key):
+                message = f"sources[{first[container]}] has {container} of another store; make it another pipeline"
+                yield Conflict(("sources", i, "uri"), message)
+                break
+
+
+def _target(route: Route) -> tuple[str | None, ...] | None:
     """Where the route's files go, which no two routes may share; None if it writes none."""
+    store = (route.endpoint_url, route.account)
     if isinstance(route, LightlyRoute):
-        return (route.to, route.datasource, route.task_name)
-    return (route.to, route.uri) if route.uri else None
+        return (route.to, *store, route.datasource, route.task_name)
+    return (route.to, *store, route.uri) if route.uri else None
 
 
 def _videos_found_again(i: int, route: VideoRoute, sources: Mapping[int, Source]) -> Iterator[Conflict]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from config.access import LOCATIONS, Account, Credentials, EndpointUrl
 from config.available import LABELBOX_UPLOAD, available_forms
 from config.fields import (
     THRESHOLD,
@@ -50,14 +51,20 @@ class RouteSettings(Section):
         Allowed("lower-case letters, digits and '-', different for each route"),
     ] = ""
 
+    @property
+    def location(self) -> str:
+        """Where the route writes, as a template; "" if it writes no files."""
+        values = (getattr(self, key, None) for key in LOCATIONS)
+        return next((str(value) for value in values if value), "")
+
     def fingerprint(self) -> str:
         """Hash what the route does, as 16 hex digits: another hash means to deliver again.
 
-        The name is left out, and so is whatever equals its default: a key that a later version
-        adds does not make every delivery of the past look out of date. Placeholders count as
-        written, so that the turn of a day changes nothing.
+        The name is left out, as is who writes (``credentials``), and so is whatever equals its
+        default: a key that a later version adds does not make every delivery of the past look out
+        of date. Placeholders count as written, so that the turn of a day changes nothing.
         """
-        settings = self.model_dump(exclude={"name"}, exclude_defaults=True)
+        settings = self.model_dump(exclude={"name", "credentials"}, exclude_defaults=True)
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -71,6 +78,9 @@ class ResultsRoute(RouteSettings):
 
     to: Annotated[Literal["results"], Field(description="Results as files, one set per video."), Allowed("results")]
     uri: Annotated[RouteLocation, Field(description="Where the files go."), Allowed(FOLDERS)]
+    credentials: Credentials = None
+    endpoint_url: EndpointUrl = None
+    account: Account = None
     formats: Annotated[
         tuple[Literal["json", "parquet"], ...],
         AfterValidator(not_empty),
@@ -87,6 +97,9 @@ class LightlyRoute(RouteSettings):
     datasource: Annotated[
         RouteLocation, Field(description="Root of the Lightly datasource, above `.lightly/`."), Allowed(FOLDERS)
     ]
+    credentials: Credentials = None
+    endpoint_url: EndpointUrl = None
+    account: Account = None
     task_name: Annotated[
         str,
         # LightlyOne's own rule, less "/" (a task is one folder) and hidden folders.
@@ -126,6 +139,9 @@ class LabelboxRoute(RouteSettings):
         Field(validate_default=True, description="Where the NDJSON files go; needed with `upload: false`."),
         Allowed(FOLDERS),
     ] = None
+    credentials: Credentials = None
+    endpoint_url: EndpointUrl = None
+    account: Account = None
     dataset: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
     ontology: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
     model: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
@@ -178,6 +194,9 @@ class VideoRoute(RouteSettings):
 
     to: Annotated[Literal["video"], Field(description="Annotated copies of the videos."), Allowed("video")]
     uri: Annotated[RouteLocation, Field(description="Where the copies go."), Allowed(FOLDERS)]
+    credentials: Credentials = None
+    endpoint_url: EndpointUrl = None
+    account: Account = None
     min_confidence: Annotated[
         Threshold | None, Field(description="Leaves out weaker predictions."), Allowed(THRESHOLD)
     ] = None

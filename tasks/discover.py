@@ -16,7 +16,6 @@ from tasks.domain.video import VideoRef
 from tasks.policies import PATIENT_STEP
 from tasks.run import Run
 from tasks.storage.filters import Filter, Tally, select
-from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
 
 
@@ -86,11 +85,9 @@ class Listing(Iterator[VideoRef]):
     def _walk(self, pipeline: Pipeline, stores: Stores, now: datetime) -> Iterator[VideoRef]:
         for source, label in zip(pipeline.sources, source_labels(pipeline), strict=True):
             before = self.videos
-            root, prefix = split_source_uri(source.uri)
+            store, prefix = stores.source(source)
             tally = Tally()
-            for video in select(
-                stores.source(root).list(prefix), filter_of(source, now), name_prefix=label, tally=tally
-            ):
+            for video in select(store.list(prefix), filter_of(source, now), name_prefix=label, tally=tally):
                 self.videos += 1
                 yield video
             self.left_out += tally.left_out

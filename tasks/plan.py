@@ -13,11 +13,12 @@ from typing import TypeVar
 from prefect import get_run_logger, task
 
 from config.pipeline import Budget, Pipeline
-from tasks.domain.errors import FpsTooHigh, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
+from tasks.domain.errors import FpsTooHigh, KeyUnsafe, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
 from tasks.engine.probe import probe
 from tasks.ledger.base import JobRecord
+from tasks.places import Firsts, lifetime_warnings
 from tasks.policies import PATIENT_STEP
 from tasks.run import Run
 from tasks.storage.ranged import open_ranged
@@ -89,12 +90,14 @@ class Plan:
         estimate: What they ask for.
         left_out: Limit that was reached -> number of videos left for another run.
         notes: Video name -> what its owner may want to know.
+        warnings: What holds for many videos, in sentences.
     """
 
     todo: list[str] = field(default_factory=list)
     estimate: Estimate = field(default_factory=Estimate)
     left_out: Counter[str] = field(default_factory=Counter)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 @task(name="plan", **PATIENT_STEP)
@@ -107,12 +110,18 @@ async def plan_videos(run: Run, limit: int = 0) -> Plan:
     log.info("%d videos, %d frames, %.1f minutes%s", estimate.videos, estimate.frames, estimate.minutes, cost)
     for reason, count in plan.left_out.items():
         log.warning("%d videos left for another run: %s", count, reason)
+    for warning in plan.warnings:
+        log.warning("%s", warning)
     return plan
 
 
 def make_plan(run: Run, limit: int) -> Plan:
-    """As :func:`plan_videos`; videos that cannot be inferred are recorded as failed."""
-    plan = Plan()
+    """As :func:`plan_videos`; videos that cannot be inferred are recorded as failed.
+
+    Raises:
+        NotSignable: No video of a source can be given to the service.
+    """
+    plan, firsts = Plan(), Firsts(run.stores)
     allowance = Allowance(run.pipeline.budget, limit)
     waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
     for job, found in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
@@ -122,9 +131,11 @@ def make_plan(run: Run, limit: int) -> Plan:
             plan.left_out[reason] += 1
         else:
             plan.todo.append(job.key)
+            firsts.add(job.video)
             if found.notes:
                 plan.notes[found.video.name] = found.notes
     plan.estimate = allowance.spent
+    plan.warnings = lifetime_warnings(run.pipeline, run.stores, firsts, run.clock())
     return plan
 
 
@@ -138,9 +149,14 @@ def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment]:
 def _give_up(run: Run, job: JobRecord, error: ReelrouteError) -> None:
     """Record a video that cannot be inferred; one that could not be read just now stays planned."""
     if isinstance(error, Permanent) and run.ledger.claim(job.key, run.owner, run.lease, run.clock()):
-        failure = failure_of("probe", error)
+        failure = failure_of(stage_of(error), error)
         run.ledger.move(job.key, job.state, JobState.FAILED, run.owner, run.clock(), failure=failure)
         run.ledger.release(job.key, run.owner)
+
+
+def stage_of(error: ReelrouteError) -> str:
+    """Name the step that a look at a video failed for: a key that has no URL shows before it is signed."""
+    return "sign" if isinstance(error, KeyUnsafe) else "probe"
 
 
 class Allowance:

@@ -11,10 +11,12 @@ from typing import Any
 
 from config.pipeline import Pipeline
 from tasks.discover import Listing
+from tasks.domain.errors import ReelrouteError
 from tasks.domain.job import InferenceSpec, JobState, job_key
 from tasks.domain.video import VideoRef, printable
 from tasks.ledger.base import Ledger
-from tasks.plan import PROBES_AT_ONCE, Allowance, Assessment, Estimate, assess, in_threads
+from tasks.places import Firsts, lifetime_warnings
+from tasks.plan import PROBES_AT_ONCE, Allowance, Assessment, Estimate, assess, in_threads, stage_of
 from tasks.stores import Stores
 
 # The longest videos are named: they decide when the run ends.
@@ -72,7 +74,7 @@ def preview(
     """
     found = Preview()
     allowance = Allowance(pipeline.budget, limit)
-    listing = Listing(pipeline, stores, now)
+    listing, firsts = Listing(pipeline, stores, now), Firsts(stores)
 
     def look(video: VideoRef) -> Look:
         job = ledger.job(job_key(video, spec)) if ledger else None
@@ -86,11 +88,19 @@ def preview(
             found.known[state] += 1
         else:
             _add(found, allowance, assessment)
+            firsts.add(video)
     found.discovered = listing.videos
     found.estimate = allowance.spent
-    found.warnings[:0] = listing.warnings
+    found.warnings[:0] = listing.warnings + _signing(pipeline, stores, firsts, now)
     found.longest.sort(reverse=True)
     return found
+
+
+def _signing(pipeline: Pipeline, stores: Stores, firsts: Firsts, now: datetime) -> list[str]:
+    try:
+        return lifetime_warnings(pipeline, stores, firsts, now)
+    except ReelrouteError as error:  # a run would end here; there is more to tell of the plan
+        return [f"{error.code}: {error.message}" + (f" ({error.hint})" if error.hint else "")]
 
 
 def _add(found: Preview, allowance: Allowance, assessment: Assessment) -> None:
@@ -98,7 +108,7 @@ def _add(found: Preview, allowance: Allowance, assessment: Assessment) -> None:
     name, error = assessment.video.name, assessment.error
     if error is not None:
         found.failures.append(
-            {"video": name, "stage": "probe", "code": error.code, "message": error.message, "hint": error.hint}
+            {"video": name, "stage": stage_of(error), "code": error.code, "message": error.message, "hint": error.hint}
         )
     elif reason := allowance.refuses(assessment):
         found.left_out[reason] += 1

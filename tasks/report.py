@@ -159,7 +159,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
         "estimate": asdict(plan.estimate),
         "failures": standing.failures,
-        "warnings": [*found.warnings, *_notes(plan), *outcome.warnings],
+        "warnings": [*found.warnings, *plan.warnings, *_notes(plan), *outcome.warnings],
         "stopped": {"code": stopped.code, "message": stopped.message, "hint": stopped.hint} if stopped else None,
         "exit_code": exit_code(outcome, bool(troubled)),
         "started_at": run.started_at.isoformat(),

@@ -28,14 +28,17 @@ from config.inference import is_file
 from config.load import load_pipeline
 from config.pipeline import Pipeline
 from config.settings import Settings
+from tasks.credentials import Blocks, load_credentials
 from tasks.domain.errors import InputInvalid
 from tasks.domain.job import InferenceSpec, JobState, ModelRef
+from tasks.endpoints import any_private
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
 from tasks.ledger.base import JobRecord, Ledger
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
+from tasks.places import check_places
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
@@ -148,7 +151,8 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     """Load a pipeline and open what it needs; close everything at the end.
 
     Raises:
-        InputInvalid: The pipeline file, a setting or a model path is wrong.
+        InputInvalid, LocationMissing: The pipeline file, a setting, a model path or a place is wrong.
+        AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
     """
     guard_logs()
@@ -156,18 +160,14 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     pipeline = load_pipeline(name)
     spec, model_files = inference_spec(pipeline)
     clear_dead_work(settings)
+    blocks = await load_credentials(pipeline)
+    stores = Stores(pipeline, blocks=blocks)
+    await asyncio.to_thread(check_places, pipeline, settings, stores, datetime.now(UTC).date())
     async with AsyncExitStack() as stack:
         ledger = open_ledger(settings.ledger_url.get_secret_value())
         stack.callback(ledger.close)
-        base_url, api_key, signer = settings.service_for(spec.backend), settings.roboflow_api_key, None
-        if base_url is None:
-            command = service_command(pipeline, model_files)
-            api_key = SecretStr(secrets.token_urlsafe(24))
-            service = await stack.enter_async_context(local_service(command, home=settings.home, api_key=api_key))
-            base_url = service.base_url
-            signer = FileUrlSigner(base_url, file_url_secret(api_key.get_secret_value()))
-        backend = open_backend(spec.backend, base_url=base_url, api_key=api_key)
-        stack.push_async_callback(backend.aclose)
+        service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
+        backend, base_url = await stack.enter_async_context(service)
         models = await backend.describe(spec.models)
         yield Run(
             pipeline=pipeline,
@@ -177,8 +177,38 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
             ledger=ledger,
             backend=backend,
             service=base_url,
-            stores=Stores(pipeline, signer),
+            stores=stores,
         )
+
+
+@asynccontextmanager
+async def open_service(
+    pipeline: Pipeline, settings: Settings, model_files: dict[str, Path], stores: Stores, blocks: Blocks, *, home: Path
+) -> AsyncIterator[tuple[InferenceBackend, str]]:
+    """Open the pipeline's backend, with its base URL; where it has no service yet, start one for the block.
+
+    The stores can then sign URLs of local files for a service of our own.
+
+    Args:
+        home: State folder of a service that is started.
+
+    Raises:
+        ServiceUnavailable: The service does not start.
+        AuthRefused: There is no key.
+    """
+    name = pipeline.inference.backend
+    base_url, api_key = settings.service_for(name), settings.roboflow_api_key
+    async with AsyncExitStack() as stack:
+        if base_url is None:
+            private = await asyncio.to_thread(any_private, pipeline, blocks)
+            command = service_command(pipeline, model_files, allow_private=private)
+            api_key = SecretStr(secrets.token_urlsafe(24))
+            service = await stack.enter_async_context(local_service(command, home=home, api_key=api_key))
+            base_url = service.base_url
+            stores.signer = FileUrlSigner(base_url, file_url_secret(api_key.get_secret_value()))
+        backend = open_backend(name, base_url=base_url, api_key=api_key)
+        stack.push_async_callback(backend.aclose)
+        yield backend, base_url
 
 
 def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
@@ -209,14 +239,19 @@ def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
     return InferenceSpec(wanted.backend, tuple(refs), wanted.fps, wanted.confidence), files
 
 
-def service_command(pipeline: Pipeline, model_files: dict[str, Path]) -> list[str]:
-    """The command that starts our own service for this pipeline's folders and models."""
+def service_command(pipeline: Pipeline, model_files: dict[str, Path], *, allow_private: bool = False) -> list[str]:
+    """The command that starts our own service for this pipeline's folders and models.
+
+    Args:
+        allow_private: A source is in a private network, where the service does not read unless told.
+    """
     command = [sys.executable, "-m", "deployments.cli", "serve", "inference", "--json"]
     command += ["--host", "127.0.0.1", "--port", "0", "--exit-with-parent"]
     for source in pipeline.sources:
         root, _ = split_source_uri(source.uri)
         if root.startswith("file://"):
             command += ["--allow-folder", root.removeprefix("file://")]
+    command += ["--allow-private"] if allow_private else []
     for project, path in model_files.items():
         command += ["--model", f"{project}={path}"]
     return command

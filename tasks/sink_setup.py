@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from config.locations import expand
 from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
+from tasks.places import place_of
 from tasks.run import Run
 from tasks.sinks.base import Sink
 from tasks.storage.base import Storage
@@ -19,22 +19,22 @@ def open_sinks(run: Run) -> dict[str, Sink]:
     return {route.name: BUILDERS[type(route)](run, route, day) for route in run.pipeline.routes}
 
 
-def _place(run: Run, uri: str, day: date) -> Storage:
-    return run.stores.output(expand(uri, day, run.pipeline.name))
+def _place(run: Run, route: Route, day: date) -> Storage:
+    return place_of(route, run.pipeline, run.stores, day)
 
 
 def _results(run: Run, route: ResultsRoute, day: date) -> Sink:
     from tasks.predictions.tables import write_parquet
     from tasks.sinks.results import ResultsSink
 
-    return ResultsSink(_place(run, route.uri, day), write_parquet=write_parquet, formats=route.formats)
+    return ResultsSink(_place(run, route, day), write_parquet=write_parquet, formats=route.formats)
 
 
 def _lightly(run: Run, route: LightlyRoute, day: date) -> Sink:
     from tasks.sinks.lightly.sink import LightlySink
 
     return LightlySink(
-        _place(run, route.datasource, day),
+        _place(run, route, day),
         task_name=route.task_name,
         fill=route.fill,
         input_root=route.input_root or "",
@@ -46,7 +46,7 @@ def _labelbox(run: Run, route: LabelboxRoute, day: date) -> Sink:
     from tasks.sinks.labelbox.sink import LabelboxFileSink
 
     return LabelboxFileSink(
-        _place(run, route.uri or "", day),
+        _place(run, route, day),
         min_confidence=route.min_confidence,
         max_gap=route.max_gap,
         keyframe_tolerance=route.keyframe_tolerance,
@@ -58,7 +58,7 @@ def _video(run: Run, route: VideoRoute, day: date) -> Sink:
     from tasks.predictions.interpolate import Interpolator
     from tasks.sinks.video import VideoSink
 
-    return VideoSink(_place(run, route.uri, day), interpolate=Interpolator, min_confidence=route.min_confidence)
+    return VideoSink(_place(run, route, day), interpolate=Interpolator, min_confidence=route.min_confidence)
 
 
 BUILDERS: dict[type[Route], Callable[[Run, Any, date], Sink]] = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli import demo, plan, run, serve, status
+from deployments.cli import demo, doctor, plan, run, serve, status
 from deployments.cli.output import Printer
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def root(
 
 
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("status")(status.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ from deployments.cli.options import Json, PipelineName
 from deployments.cli.output import Printer
 
 if TYPE_CHECKING:
+    from config.pipeline import Pipeline
     from config.settings import Settings
+    from tasks.credentials import Blocks
     from tasks.ledger.base import Ledger
     from tasks.preview import Preview
 
@@ -33,11 +36,12 @@ def plan(
     printer = Printer(as_json=as_json)
     loaded, settings = load_pipeline(pipeline), Settings.load()
     spec, _ = inference_spec(loaded)
+    blocks = read_blocks(loaded, settings)
     with printer.console.status("looking at videos") as status, existing_ledger(settings) as ledger:
         found = preview(
             loaded,
             spec,
-            Stores(loaded),
+            Stores(loaded, blocks=blocks),
             ledger,
             datetime.now(UTC),
             limit=limit,
@@ -46,6 +50,17 @@ def plan(
     show(found, printer)
     printer.result(found.as_json(loaded.name))
     raise typer.Exit(1 if found.failures else 0)
+
+
+def read_blocks(pipeline: Pipeline, settings: Settings) -> Blocks:
+    """Load the credential blocks that the pipeline names; Prefect is not asked where it names none."""
+    from deployments.cli.prefect_setup import prepare_prefect
+    from tasks.credentials import load_credentials, named_blocks
+
+    if not any(named_blocks(pipeline)):
+        return {}
+    prepare_prefect(log_level=settings.log_level, verbose=False)
+    return asyncio.run(load_credentials(pipeline))
 
 
 @contextmanager

@@ -102,6 +102,7 @@ class NotSignable(Permanent):
     """No URL can be signed for this object with what we have."""
 
     code = "not_signable"
+    exit_code = 3
 
 
 class PreconditionFailed(Retryable):

@@ -19,6 +19,8 @@ from typing import Protocol
 
 from tasks.domain.video import SignedUrl
 
+WRITE_CHECK_KEY = ".reelroute-write-check"
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -30,6 +32,9 @@ class ObjectInfo:
         version: Identity of the content; also the token that ``if_match`` takes.
         size: Bytes.
         modified: Timezone-aware UTC.
+        storage_class: Class or access tier in the store's own word, such as ``GLACIER`` or
+            ``Cool``; "" for the store's usual one and where there are none.
+        archived: It is listed, but must be restored before anyone can read it.
     """
 
     key: str
@@ -37,6 +42,8 @@ class ObjectInfo:
     version: str
     size: int
     modified: datetime
+    storage_class: str = ""
+    archived: bool = False
 
 
 class Storage(Protocol):
@@ -117,4 +124,20 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; one that is not there is no error."""
+        ...
+
+    def check_write(self) -> None:
+        """Find out whether objects can be written below the root, without writing anything.
+
+        A cloud tries a write that has to fail: of a few bytes to ``WRITE_CHECK_KEY``, on condition
+        that the object there has a version that no object ever has. The answer that the condition
+        does not hold (S3: 412, or 404 NoSuchKey; GCS and Azure: 412) comes only after the right to
+        write was looked at. A root that the first write makes (a folder, the keys of a prefix)
+        need not exist; a bucket or container has to.
+
+        Raises:
+            LocationMissing: The bucket, container or folder does not exist.
+            AccessDenied: The credentials (or the folder's permissions) do not allow writing, with
+                a hint that names the right that is missing.
+        """
         ...

@@ -66,6 +66,8 @@ class Filter:
             return "age"
         if found.size < (self.min_size or 0) or (self.max_size is not None and found.size > self.max_size):
             return "size"
+        if found.archived:
+            return "archived"
         return "empty" if not found.size and not _has_video_suffix(found.key) else ""
 
     def _reason_against_name(self, key: str) -> str:
@@ -86,7 +88,8 @@ class Tally:
     """Counts of one selection: what was kept, and what was left out, by reason.
 
     Reasons are ``marker`` (a folder's placeholder), ``suffix``, ``include``, ``exclude``,
-    ``age``, ``size`` and ``empty`` (no bytes, and no video by its name).
+    ``age``, ``size``, ``archived`` (wanted, but in a tier that must be restored before it can be
+    read) and ``empty`` (no bytes, and no video by its name).
     """
 
     kept: int = 0

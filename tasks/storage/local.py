@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.domain.errors import (
+    AccessDenied,
     InputInvalid,
     KeyUnsafe,
     LocationMissing,
@@ -161,6 +162,23 @@ class LocalStorage:
             return  # no object has this name
         with suppress(ObjectMissing), translated("delete", key):
             atomic.remove(path)
+
+    def check_write(self) -> None:
+        """Look at the folder, or at the one in which it would be made: who may write there, and is there room?"""
+        folder = self._root
+        while self._create and not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        shown = printable(folder)
+        if os.path.lexists(folder) and not os.path.isdir(folder):
+            raise LocationMissing(f"{shown} is no folder", hint="a file stands in the way: choose another place")
+        if not os.path.isdir(folder):
+            raise self._root_missing()
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise AccessDenied(f"{shown} cannot be written to", hint="check who owns the folder, and how it is mounted")
+        with translated("write", folder):
+            room = os.statvfs(folder)
+        if room.f_blocks and not room.f_bavail:
+            raise StorageUnavailable(f"the disk of {shown} is full", hint="free some space")
 
     def _put(
         self, key: str, fill: Callable[[int], None], if_match: str | None = None, *, known: set[str] | None = None

@@ -19,6 +19,9 @@ __all__ = ["SCHEMES", "StorageOptions", "open_storage", "split_source_uri"]
 
 SCHEMES = {
     "file": "tasks.storage.local",
+    "s3": "tasks.storage.s3",
+    "gs": "tasks.storage.gcs",
+    "az": "tasks.storage.azure_blob",
 }
 
 

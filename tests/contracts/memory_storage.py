@@ -81,6 +81,9 @@ class MemoryStorage:
         with self._lock:
             self._objects.pop(key, None)
 
+    def check_write(self) -> None:
+        pass
+
     def _info(self, key: str) -> ObjectInfo:
         _check(key)
         if key not in self._objects:
@@ -111,6 +114,7 @@ class FailingStorage:
         self.sign = inner.sign
         self.read = inner.read
         self.download = inner.download
+        self.check_write = inner.check_write
 
     @property
     def survived(self) -> bool:

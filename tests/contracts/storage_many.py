@@ -97,3 +97,11 @@ class ManyContract(StoreUnderTest):
         assert written == {found.key for found in storage.list()}
         for name in written:
             assert data == storage.read(name)
+
+    def test_asking_for_the_right_to_write_writes_nothing(self, storage: Storage) -> None:
+        """A store that can be written says so by not complaining, and stays as empty as it was."""
+        storage.check_write()
+        assert [] == list(storage.list())
+        storage.write("there", b"x")
+        storage.check_write()
+        assert ["there"] == [found.key for found in storage.list()]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.domain.errors import DeliveryFailed
+from tasks.domain.errors import DeliveryFailed, ObjectMissing
 from tasks.sinks.lightly.names import TASKS, schema_key
 from tasks.sinks.swap import swap
 from tasks.storage.base import Storage
@@ -45,11 +45,7 @@ def ensure_schema(store: Storage, task: str, task_type: str, names: Iterable[str
 
     def change(there: bytes | None) -> bytes | None:
         schema = _read(there, task_type, store.root + key)
-        if schema["task_type"] != task_type:
-            raise DeliveryFailed(
-                f"LightlyOne task {task!r} holds {schema['task_type']} predictions, not {task_type}",
-                hint="choose another task_name: a task keeps its kind",
-            )
+        _require_kind(schema, task, task_type)
         categories: list[dict[str, Any]] = schema["categories"]
         known = {category["name"] for category in categories}
         free = max((category["id"] for category in categories), default=-1) + 1
@@ -71,13 +67,43 @@ def list_task(store: Storage, task: str) -> None:
     """
 
     def change(there: bytes | None) -> bytes | None:
-        try:
-            tasks = msgspec.json.decode(there, type=list[str]) if there is not None else []
-        except msgspec.DecodeError:
-            raise _unusable(store.root + TASKS, "a list of task names") from None
+        tasks = _names(there, store.root + TASKS)
         return None if task in tasks else _encode([*tasks, task])
 
     swap(store, TASKS, change, content_type=_JSON)
+
+
+def check_task(store: Storage, task: str, task_type: str) -> bool:
+    """Say whether the datasource has the task already; change nothing.
+
+    Raises:
+        DeliveryFailed: What is there could not be delivered to.
+    """
+    there = _bytes(store, schema_key(task))
+    _require_kind(_read(there, task_type, store.root + schema_key(task)), task, task_type)
+    return task in _names(_bytes(store, TASKS), store.root + TASKS)
+
+
+def _bytes(store: Storage, key: str) -> bytes | None:
+    try:
+        return store.read(key)
+    except ObjectMissing:
+        return None
+
+
+def _names(there: bytes | None, uri: str) -> list[str]:
+    try:
+        return msgspec.json.decode(there, type=list[str]) if there is not None else []
+    except msgspec.DecodeError:
+        raise _unusable(uri, "a list of task names") from None
+
+
+def _require_kind(schema: dict[str, Any], task: str, task_type: str) -> None:
+    if schema["task_type"] != task_type:
+        raise DeliveryFailed(
+            f"LightlyOne task {task!r} holds {schema['task_type']} predictions, not {task_type}",
+            hint="choose another task_name: a task keeps its kind",
+        )
 
 
 def _read(there: bytes | None, task_type: str, uri: str) -> dict[str, Any]:

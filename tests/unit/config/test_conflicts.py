@@ -39,6 +39,23 @@ def test_a_place_is_listed_once() -> None:
     assert [("sources", 2, "uri")] == found(["/v", "/w", "/v/"], [])
 
 
+def test_one_name_is_not_two_stores() -> None:
+    """A video's URI has to say where it is; another prefix of the same container may have other credentials."""
+    cloud: dict[str, Any] = {"uri": "az://videos/a/", "account": "acme"}
+    assert [("sources", 1, "uri")] == found([cloud, {"uri": "az://videos/b/", "account": "other"}], [])
+    assert [("sources", 1, "uri")] == found(["s3://v/", {"uri": "s3://v/b", "endpoint_url": "http://minio:9000"}], [])
+    assert [] == found(
+        [cloud, {"uri": "az://videos/b/", "account": "acme", "credentials": "reader"}, "s3://videos/"], []
+    )
+
+
+def test_the_same_place_in_two_stores_is_two_places() -> None:
+    """Routes may write the same name to the cloud and to a copy of it."""
+    out = {"to": "results", "uri": "s3://out/"}
+    assert [] == found(["/v"], [out, out | {"endpoint_url": "http://minio:9000"}])
+    assert [("routes", 1, "uri")] == found(["/v"], [out, out | {"credentials": "writer"}])
+
+
 def test_a_name_is_given_once() -> None:
     """Deliveries are remembered by it."""
     assert [("routes", 1, "name")] == found(["/v"], [video("/a", name="x"), video("/b", name="x"), video("/c")])

@@ -16,7 +16,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
         """
         name: Football
         sources:
-          - uri: s3://match-archive/2026/
+          - uri: s33://match-archive/
             include: "**/*.mp4"
             modified_within: 36 hours
             min_size: 10mb
@@ -45,7 +45,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
     )
     assert [
         "2: name: 'Football' is not a name for a pipeline",
-        "4: sources[0].uri: s3:// is not available in this version",
+        "4: sources[0].uri: 's33://match-archive/' is not in a kind of store that reelroute knows; did you mean 's3://…'?",
         "5: sources[0].include: '**/*.mp4' is not a list",
         "6: sources[0].modified_within: '36 hours' is not a duration",
         "7: sources[0].min_size: '10mb' has an unknown unit; did you mean '10MB'?",
@@ -79,7 +79,12 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
         ("name: yard", "name: 2026", "1: name: '2026' is not text; put it in quotes", "lower-case"),
         ("name: yard", "name: 2026-01-01", "1: name: '2026-01-01' is not text; put it in quotes", "lower-case"),
         ("name: yard", "name: a\nroute: []", "2: route: unknown key 'route'; did you mean 'routes'?", "budget, inf"),
-        ("- uri: /videos", "- include: ['*']", "3: sources[0].uri: 'uri' is missing", "file:///folder or a path"),
+        (
+            "- uri: /videos",
+            "- include: ['*']",
+            "3: sources[0].uri: 'uri' is missing",
+            "file:///folder, s3://bucket/prefix",
+        ),
         ("  - uri: /videos", "  []", "3: sources: this list is empty", "a list of sources"),
         ("- uri: /videos", "- /videos", "3: sources[0]: '/videos' is not a group of keys", "a list of sources"),
         ("- uri: /videos", "uri: /videos", "3: sources: this group of keys is not a list", "a list of sources"),

@@ -118,6 +118,34 @@ def test_routes_without_a_name_get_one(given: list[tuple[str, str]], expected: l
     assert expected == [one.name for one in named(routes)]
 
 
+PLACES = {"results": "uri", "lightly": "datasource", "labelbox": "uri", "video": "uri"}
+
+
+@pytest.mark.parametrize("to", LEAST)
+def test_every_route_into_a_cloud_says_how_it_is_reached(to: str) -> None:
+    """With the same three keys as a source."""
+    keys = {"credentials": "writer", "endpoint_url": "https://acme.blob.core.windows.net", "account": "acme"}
+    written = route(to, **{PLACES[to]: "az://out/x"}, **keys)
+    assert keys == written.model_dump(include=set(keys))
+
+
+@pytest.mark.parametrize("to", LEAST)
+@pytest.mark.parametrize("key", ["credentials", "endpoint_url", "account"])
+def test_a_folder_needs_no_cloud_keys(to: str, key: str) -> None:
+    """A key that would be ignored is a mistake; so is another cloud's."""
+    values = {"credentials": "writer", "endpoint_url": "http://127.0.0.1:9000", "account": "acme"}
+    assert [key] == refused(to, **{key: values[key]})
+    assert ["account"] == refused(to, **{PLACES[to]: "s3://out/", "account": "acme"})
+
+
+def test_another_place_is_delivered_to_again_and_another_key_is_not() -> None:
+    """Whoever rotates credentials does not want a year of predictions written anew."""
+    plain, keyed = route("results", uri="s3://out/"), route("results", uri="s3://out/", credentials="new-key")
+    moved = route("results", uri="s3://out/", endpoint_url="http://minio:9000")
+    assert plain.fingerprint() == keyed.fingerprint()
+    assert plain.fingerprint() != moved.fingerprint()
+
+
 def test_fingerprints_stay_the_same_from_version_to_version() -> None:
     """They are in people's ledgers: another value would deliver everything again."""
     assert {

@@ -130,7 +130,7 @@ def test_no_secret_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REELROUTE_LEDGER_URL", "sqlite://relative.db", "its value names no file"),
         ("REELROUTE_LEDGER_URL", "postgresql+psycopg://u:hunter2@h/db", "postgresql ledger, which is not available"),
         ("REELROUTE_LEDGER_URL", "mysql://u:hunter2@h/db", "its value is not the URL of a ledger"),
-        ("REELROUTE_RESULTS_URL", "s3://bucket/x", "s3:// is not available in this version"),
+        ("REELROUTE_RESULTS_URL", "s4://bucket/x", "is not in a kind of store that reelroute knows"),
         ("REELROUTE_RESULTS_URL", "s3://k:hunter2@bucket/x", "the value has more than a name"),
         ("ROBOFLOW_API_URL", "api.roboflow.com", "the value is not the address of a server"),
         ("ROBOFLOW_API_URL", "https://api.roboflow.com/v1", "the value is not the address of a server"),
@@ -154,7 +154,7 @@ def test_a_bad_value_is_told(monkeypatch: pytest.MonkeyPatch, variable: str, val
 
 def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One round of corrections."""
-    text = refusal(monkeypatch, REELROUTE_LOG_LEVEL="loud", REELROUTE_RESULTS_URL="gs://b", ROBOFLOW_API_URL="x")
+    text = refusal(monkeypatch, REELROUTE_LOG_LEVEL="loud", REELROUTE_RESULTS_URL="gcs://b", ROBOFLOW_API_URL="x")
     assert ["REELROUTE_RESULTS_URL", "ROBOFLOW_API_URL", "REELROUTE_LOG_LEVEL"] == [
         line.partition(":")[0] for line in text.splitlines() if not line.startswith(" ")
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -172,6 +173,18 @@ def test_folder_markers_are_never_videos() -> None:
     tally = Tally()
     assert [] == list(select(objects, Filter(include=("**",)), tally))
     assert Counter(marker=3) == tally.left_out
+
+
+def test_archived_videos_are_left_out_and_counted() -> None:
+    """What must be restored before it can be read is not offered for inference; a cold tier that reads at once is."""
+    objects = [
+        replace(listed("cold.mp4"), storage_class="DEEP_ARCHIVE", archived=True),
+        replace(listed("notes.txt"), storage_class="DEEP_ARCHIVE", archived=True),
+        replace(listed("cool.mp4"), storage_class="GLACIER_IR"),
+    ]
+    tally = Tally()
+    assert ["cool.mp4"] == [video.name for video in select(objects, Filter(), tally)]
+    assert Counter(archived=1, suffix=1) == tally.left_out
 
 
 def test_every_object_is_counted_once() -> None:
