@@ -130,7 +130,7 @@ def test_the_documented_file_of_the_future_is_refused_for_what_is_not_there_yet(
         """
         name: football-nightly
         sources:
-          - uri: s33://match-archive/
+          - uri: s3://match-archive/2026/
             include: ["**/*.mp4", "**/*.mov"]
             exclude: ["**/drafts/**"]
             modified_within: 36h

@@ -18,7 +18,7 @@ from tasks.storage import azure_access
 from tasks.storage.base import Storage
 from tasks.storage.options import StorageOptions
 from tasks.storage.registry import open_storage
-from tests.contracts.storage import SPECIAL_KEYS
+from tests.contracts.storage_keys import SPECIAL_KEYS
 from tests.emulators.azure import ACCOUNT, AzureEmulator, Identity
 
 HOUR = timedelta(hours=1)

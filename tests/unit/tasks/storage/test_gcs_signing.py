@@ -20,7 +20,7 @@ from tasks.engine.http_range import open_url
 from tasks.storage.base import Storage
 from tasks.storage.options import StorageOptions
 from tasks.storage.registry import open_storage
-from tests.contracts.storage import SPECIAL_KEYS
+from tests.contracts.storage_keys import SPECIAL_KEYS
 from tests.emulators.gcs_gate import EMAIL, GcsGate
 from tests.emulators.proxy import Answer, Fault, Request
 

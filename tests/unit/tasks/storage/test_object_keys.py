@@ -6,7 +6,7 @@ import pytest
 
 from tasks.domain.errors import KeyUnsafe
 from tasks.storage.object_keys import check_key, is_plain
-from tests.contracts.storage import SPECIAL_KEYS, UNSAFE_KEYS
+from tests.contracts.storage_keys import SPECIAL_KEYS, UNSAFE_KEYS
 
 
 @pytest.mark.parametrize("key", SPECIAL_KEYS)

@@ -17,7 +17,7 @@ from tasks.storage.base import WRITE_CHECK_KEY, ObjectInfo
 from tasks.storage.filters import Filter, Tally, select
 from tasks.storage.registry import StorageOptions, open_storage
 from tasks.storage.s3 import S3Storage
-from tests.contracts.storage import SPECIAL_KEYS
+from tests.contracts.storage_keys import SPECIAL_KEYS
 from tests.emulators.proxy import Answer, Fault
 from tests.emulators.s3 import S3Emulator
 

@@ -23,7 +23,7 @@ from tasks.domain.errors import AccessDenied, InputInvalid, KeyUnsafe, NotSignab
 from tasks.engine.http_range import HttpRange, open_url
 from tasks.storage.s3 import S3Storage
 from tests.clips import sample_footage
-from tests.contracts.storage import SPECIAL_KEYS, UNSAFE_KEYS
+from tests.contracts.storage_keys import SPECIAL_KEYS, UNSAFE_KEYS
 from tests.emulators.s3 import S3Emulator, hide_credentials
 
 HOUR = timedelta(hours=1)

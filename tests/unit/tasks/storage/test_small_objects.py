@@ -11,7 +11,7 @@ from obstore.store import MemoryStore, S3Store
 
 from tasks.domain.errors import AccessDenied, KeyUnsafe
 from tasks.storage.small_objects import client_options, write_all
-from tests.contracts.storage import SPECIAL_KEYS
+from tests.contracts.storage_keys import SPECIAL_KEYS
 
 
 class Sdk:
