@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from datetime import UTC, datetime, timedelta
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
@@ -17,6 +19,9 @@ from pydantic import BaseModel, SecretStr
 from config.pipeline import Pipeline
 from tasks.credentials import KINDS, Blocks, assumed, from_azure, from_gcp, load_credentials, named_blocks
 from tasks.domain.errors import InputInvalid, ReelrouteError, ServiceUnavailable
+from tasks.storage.options import StorageOptions
+from tasks.storage.registry import open_storage
+from tests.emulators.s3 import S3Emulator
 
 KEY = "wJalrXUtnFEMI"
 
@@ -231,6 +236,29 @@ def test_a_role_without_anybody_to_take_it_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(base, "get_credentials", lambda: None)
     with pytest.raises(InputInvalid, match="no credentials with which to take the role arn"):
         assumed(base, "arn:aws:iam::123456789012:role/reader", {})
+
+
+def test_a_roles_credentials_sign_for_as_long_as_they_last(s3: S3Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real role, taken at a real STS: a URL for a day says that it ends with the role, in half an hour."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3.url)
+    iam = s3.session.client("iam", endpoint_url=s3.url)
+    allow = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}
+    iam.create_role(RoleName="reader", AssumeRolePolicyDocument=_policy(allow))
+    reading = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName="reader", PolicyName="read", PolicyDocument=_policy(reading))
+    bucket = s3.new_bucket()
+    s3.client.put_object(Bucket=bucket, Key="a.mp4", Body=b"abc")
+    session = assumed(s3.session, "arn:aws:iam::000000000000:role/reader", {"DurationSeconds": 1800})
+    store = open_storage(f"s3://{bucket}", StorageOptions(endpoint_url=s3.url, credentials=session))
+    assert ["a.mp4"] == [found.key for found in store.list()]
+    signed = store.sign("a.mp4", timedelta(days=1))
+    assert signed.expires_at is not None
+    assert timedelta(minutes=25) < signed.expires_at - datetime.now(UTC) <= timedelta(minutes=30)
+    assert b"abc" == httpx.get(signed.url).content
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 # --- Google and Azure ------------------------------------------------------------------------------
