@@ -34,12 +34,12 @@ class Inferred:
     Attributes:
         key: The job.
         state: Where it stands now; None when another process is at work on it.
-        submitted: True if this task submitted it.
+        submitted: How often this task submitted it.
     """
 
     key: str
     state: JobState | None
-    submitted: bool = False
+    submitted: int = 0
 
 
 @task(name="infer", task_run_name="{video}", **PATIENT_STEP)
@@ -57,9 +57,13 @@ async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:
         if job is None:
             log.info("another process is at work on it")
             return Inferred(key, None)
+        if run.stop.asked:
+            return Inferred(key, job.state)
         try:
             ended = await advance(run, job, wait)
         except (Retryable, AuthRefused, PlanRefused):
+            if run.stop.why:  # asked meanwhile: no more attempts
+                return Inferred(key, (await asyncio.to_thread(run.ledger.job, key) or job).state)
             raise
         except ReelrouteError as error:
             return _failed(error)
@@ -73,7 +77,7 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
     Raises:
         ReelrouteError: As :func:`tasks.submit.submit_job` and :func:`tasks.collect.collect_job` do.
     """
-    submitted = False
+    submitted = 0
     if job.state is JobState.SUBMITTING:
         # Its owner died between sending the request and recording the answer.
         error = SubmissionUnknown(f"{job.video}: the process that submitted it died before it noted the answer")
@@ -83,15 +87,20 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
     await asyncio.to_thread(run.ledger.plan_deliveries, run.pipeline.name, job.key, run.fingerprints, run.clock())
     if job.state is JobState.PLANNED:
         job = await submit_job(run, job)
-        submitted = True
+        submitted += 1
         watcher.get().submitted(str(job.video))
     if job.state is JobState.SUBMITTED and wait:
-        _same_service(run, job)
+        same_service(run, job)
         job = await collect_job(run, job)
     return Inferred(job.key, job.state, submitted)
 
 
-def _same_service(run: Run, job: JobRecord) -> None:
+def same_service(run: Run, job: JobRecord) -> None:
+    """Refuse to ask one hosted service for a job of another.
+
+    Raises:
+        ServiceUnavailable: The job is at another service than this run's.
+    """
     # Our own service changes its port with each run and keeps its jobs on disk; a hosted one does neither.
     if run.spec.backend != "local" and job.service != run.service:
         raise ServiceUnavailable(
@@ -101,4 +110,4 @@ def _same_service(run: Run, job: JobRecord) -> None:
 
 
 def _failed(error: ReelrouteError) -> State[Any]:
-    return Failed(message=f"{error.code}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    return Failed(message=f"{error.code}: {error.message}" + (f" ({error.hint})" if error.hint else ""), data=error)

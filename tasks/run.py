@@ -36,11 +36,15 @@ from tasks.inference.registry import open_backend
 from tasks.ledger.base import JobRecord, Ledger
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
+from tasks.pace import Pace
+from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
 
 SHORTEST_LEASE = timedelta(minutes=2)
+# Questions about jobs, of all jobs together; beyond so many times the poll interval, each is asked less often.
+POLLS_PER_S = 50.0
 
 
 class Run:
@@ -57,6 +61,8 @@ class Run:
         started_at: When the run began; videos seen since then are in today's listing.
         lease: Term for which a job is ours without a sign of life.
         clock, sleep, chance: Time and randomness (a number in [0, 1)), replaceable in tests.
+        stop: Whether the run has been asked to wind down.
+        polls: The rate at which the service may be asked about jobs.
     """
 
     def __init__(
@@ -89,6 +95,12 @@ class Run:
         self.clock = clock
         self.sleep = sleep
         self.chance = chance
+        self.stop = stop.get() or Stop()
+        self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
+
+    async def pause(self, seconds: float) -> bool:
+        """Sleep, unless or until the run is asked to stop; say whether to go on."""
+        return await self.stop.pause(self.sleep(seconds))
 
     @property
     def fingerprints(self) -> dict[str, str]:

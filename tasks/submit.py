@@ -8,18 +8,16 @@ the lease passed knows that the request may have been sent, and calls the job ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import NoReturn
 from uuid import uuid4
 
-from tasks.domain.errors import Ambiguous, AuthRefused, PlanRefused, ReelrouteError, Retryable
+from tasks.domain.errors import Ambiguous, AuthRefused, PlanRefused, ReelrouteError, Retryable, SubmissionUnknown
 from tasks.domain.job import Failure, JobState
 from tasks.domain.video import SignedUrl
 from tasks.inference.base import LocalVideo
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
-
-T = TypeVar("T")
+from tasks.stop import CutShort
 
 ATTEMPTS = 5
 FIRST_WAIT_S = 2.0
@@ -44,12 +42,15 @@ async def submit_job(run: Run, job: JobRecord) -> JobRecord:
                 await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
             raise
         try:
-            return await undisturbed(_submit_once(run, job, grant))
+            return await run.stop.finish(_submit_once(run, job, grant))
+        except CutShort:
+            await _left_midway(run, job)
         except Retryable as error:
-            if attempt == ATTEMPTS:
+            if attempt == ATTEMPTS or run.stop.asked:
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
-            await run.sleep(min(wait_s, LONGEST_WAIT_S))
+            if not await run.pause(min(wait_s, LONGEST_WAIT_S)):
+                raise
     raise AssertionError("the loop returns or raises")
 
 
@@ -65,6 +66,15 @@ async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo) 
     return await run.move(job, JobState.SUBMITTED, job_id=job_id)
 
 
+async def _left_midway(run: Run, job: JobRecord) -> NoReturn:
+    """The run had to end before the service answered: whether it took the job, nobody knows."""
+    error = SubmissionUnknown(f"{job.video}: the run was stopped before the service answered ({run.stop.why})")
+    now = await asyncio.to_thread(run.ledger.job, job.key)
+    if now is not None and now.state is JobState.SUBMITTING:
+        await run.move(now, JobState.UNKNOWN, failure=failure_of("submit", error))
+    raise error
+
+
 def state_after(error: ReelrouteError) -> JobState:
     """Where a submission that ended in ``error`` leaves its job."""
     if isinstance(error, Ambiguous):
@@ -78,16 +88,3 @@ def state_after(error: ReelrouteError) -> JobState:
 def failure_of(stage: str, error: ReelrouteError) -> Failure:
     """Write an error down as the ledger's dead-letter list keeps it."""
     return Failure(stage, error.code, error.message, error.hint)
-
-
-async def undisturbed(step: Coroutine[Any, Any, T]) -> T:
-    """Let a step end even if we are cancelled meanwhile (Ctrl-C), then be cancelled.
-
-    A request that has left is answered sooner or later; walking away would lose the job id.
-    """
-    running = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

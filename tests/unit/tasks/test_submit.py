@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tasks.domain.errors import (
@@ -23,7 +21,7 @@ from tasks.domain.job import JobState
 from tasks.inference.base import LocalVideo
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
-from tasks.submit import ATTEMPTS, LONGEST_WAIT_S, state_after, submit_job, undisturbed
+from tasks.submit import ATTEMPTS, LONGEST_WAIT_S, state_after, submit_job
 from tests.rig import Rig
 
 
@@ -176,23 +174,6 @@ async def test_a_job_without_our_lease_is_not_submitted(rig: Rig) -> None:
         await submit_job(other, job)
 
     assert [] == rig.backend.asked
-
-
-async def test_ctrl_c_waits_for_the_answer_of_a_request_that_has_left() -> None:
-    """Cancelled in the middle, a step ends first: its answer is not thrown away."""
-    done = []
-
-    async def step() -> None:
-        await asyncio.sleep(0.02)
-        done.append(True)
-
-    running = asyncio.create_task(undisturbed(step()))
-    await asyncio.sleep(0)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-    assert [True] == done
 
 
 @pytest.mark.parametrize(
