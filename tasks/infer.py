@@ -13,10 +13,12 @@ from prefect.states import Failed
 from tasks.collect import collect_job
 from tasks.domain.errors import (
     AuthRefused,
+    JobFailed,
     PlanRefused,
     ReelrouteError,
     Retryable,
     ServiceUnavailable,
+    SlotsFull,
     SubmissionUnknown,
 )
 from tasks.domain.job import JobState
@@ -24,6 +26,7 @@ from tasks.ledger.base import JobRecord
 from tasks.policies import PATIENT_STEP
 from tasks.progress import watcher
 from tasks.run import Run
+from tasks.second_chance import died_of_its_url, second_chance
 from tasks.submit import failure_of, submit_job
 
 
@@ -86,12 +89,23 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
     # Before the results are there: a run that dies right after storing them leaves a trace of what is due.
     await asyncio.to_thread(run.ledger.plan_deliveries, run.pipeline.name, job.key, run.fingerprints, run.clock())
     if job.state is JobState.PLANNED:
-        job = await submit_job(run, job)
+        try:
+            job = await submit_job(run, job, wait=wait)
+        except SlotsFull:  # whoever does not wait leaves it to a later run
+            return Inferred(job.key, job.state)
         submitted += 1
         watcher.get().submitted(str(job.video))
     if job.state is JobState.SUBMITTED and wait:
         same_service(run, job)
-        job = await collect_job(run, job)
+        try:
+            job = await collect_job(run, job)
+        except JobFailed as error:
+            again = await second_chance(run, job) if died_of_its_url(run, job, error) else None
+            if again is None:
+                raise
+            job = await submit_job(run, again)
+            submitted += 1
+            job = await collect_job(run, job)
     return Inferred(job.key, job.state, submitted)
 
 

@@ -18,6 +18,7 @@ from tasks.domain.job import JobState
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
 from tasks.engine.probe import probe
 from tasks.ledger.base import JobRecord
+from tasks.lifetimes import Lifetimes
 from tasks.policies import PATIENT_STEP
 from tasks.run import Run
 from tasks.storage.ranged import open_ranged
@@ -89,12 +90,14 @@ class Plan:
         estimate: What they ask for.
         left_out: Limit that was reached -> number of videos left for another run.
         notes: Video name -> what its owner may want to know.
+        warnings: Sentences about the run as a whole.
     """
 
     todo: list[str] = field(default_factory=list)
     estimate: Estimate = field(default_factory=Estimate)
     left_out: Counter[str] = field(default_factory=Counter)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 @task(name="plan", **PATIENT_STEP)
@@ -107,6 +110,8 @@ async def plan_videos(run: Run, limit: int = 0) -> Plan:
     log.info("%d videos, %d frames, %.1f minutes%s", estimate.videos, estimate.frames, estimate.minutes, cost)
     for reason, count in plan.left_out.items():
         log.warning("%d videos left for another run: %s", count, reason)
+    for warning in plan.warnings:
+        log.warning("%s", warning)
     return plan
 
 
@@ -116,7 +121,8 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     Videos that cannot be inferred are recorded as failed.
     """
     plan = Plan()
-    allowance = Allowance(run.pipeline.budget, limit)
+    lifetimes = Lifetimes(run.pipeline, run.stores)
+    allowance = run.allowance = Allowance(run.pipeline.budget, limit)
     if waiting is None:
         waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
     for job, found in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
@@ -128,6 +134,8 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
             plan.todo.append(job.key)
             if found.notes:
                 plan.notes[found.video.name] = found.notes
+            if warning := lifetimes.warning(found.video, run.clock()):
+                plan.warnings.append(warning)
     plan.estimate = allowance.spent
     return plan
 

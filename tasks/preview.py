@@ -14,6 +14,7 @@ from tasks.discover import Listing
 from tasks.domain.job import InferenceSpec, JobState, job_key
 from tasks.domain.video import VideoRef, printable
 from tasks.ledger.base import Ledger
+from tasks.lifetimes import Lifetimes
 from tasks.plan import PROBES_AT_ONCE, Allowance, Assessment, Estimate, assess, in_threads
 from tasks.stores import Stores
 
@@ -73,6 +74,7 @@ def preview(
     found = Preview()
     allowance = Allowance(pipeline.budget, limit)
     listing = Listing(pipeline, stores, now)
+    lifetimes = Lifetimes(pipeline, stores)
 
     def look(video: VideoRef) -> Look:
         job = ledger.job(job_key(video, spec)) if ledger else None
@@ -86,6 +88,8 @@ def preview(
             found.known[state] += 1
         else:
             _add(found, allowance, assessment)
+            if assessment.error is None and (warning := lifetimes.warning(video, now)):
+                found.warnings.append(warning)
     found.discovered = listing.videos
     found.estimate = allowance.spent
     found.warnings[:0] = listing.warnings

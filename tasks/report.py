@@ -161,7 +161,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
         "estimate": asdict(plan.estimate),
         "failures": standing.failures,
-        "warnings": [*found.warnings, *_notes(plan), *outcome.warnings],
+        "warnings": [*found.warnings, *plan.warnings, *_notes(plan), *outcome.warnings],
         "interrupted": run.stop.why,
         "stopped": {"code": stopped.code, "message": stopped.message, "hint": stopped.hint} if stopped else None,
         "exit_code": run.stop.exit_code or exit_code(outcome, bool(troubled)),
