@@ -8,10 +8,19 @@ the lease passed knows that the request may have been sent, and calls the job ``
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import NoReturn
 from uuid import uuid4
 
-from tasks.domain.errors import Ambiguous, AuthRefused, PlanRefused, ReelrouteError, Retryable, SubmissionUnknown
+from tasks.domain.errors import (
+    Ambiguous,
+    AuthRefused,
+    PlanRefused,
+    ReelrouteError,
+    Retryable,
+    SlotsFull,
+    SubmissionUnknown,
+)
 from tasks.domain.job import Failure, JobState
 from tasks.domain.video import SignedUrl
 from tasks.inference.base import LocalVideo
@@ -22,41 +31,66 @@ from tasks.stop import CutShort
 ATTEMPTS = 5
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 120.0
+# Between two looks for a free slot; a poll is the soonest that one becomes free.
+SLOT_WAIT_S = 10.0
+
+log = logging.getLogger(__name__)
 
 
-async def submit_job(run: Run, job: JobRecord) -> JobRecord:
+async def submit_job(run: Run, job: JobRecord, *, wait: bool = True) -> JobRecord:
     """Get the service to take a planned job that we hold; return it as submitted.
 
-    Tries again only what cannot have created a job: no connection, 429, 503. Signs anew each time.
+    Waits for its turn and, with ``wait``, until fewer than ``max_in_flight`` jobs are open at the
+    service. Tries again only what cannot have created a job: no connection, 429, 503. Signs anew
+    each time.
 
     Raises:
         SubmissionUnknown: The answer was lost; the job is recorded as unknown.
         AuthRefused, PlanRefused, Retryable: Nothing was taken; the job is planned as before.
         Permanent: The service or the store refuses this video; the job is recorded as failed.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            grant = await asyncio.to_thread(run.stores.grant, job.video)
-        except ReelrouteError as error:
-            if not isinstance(error, Retryable):
-                await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
-            raise
+    attempt, told = 1, False
+    while True:
+        await run.submits.turn()
+        if run.stop.asked:
+            raise Retryable(f"{job.video}: the run was asked to stop before it was submitted")
+        grant = await _grant(run, job)
         try:
             return await run.stop.finish(_submit_once(run, job, grant))
         except CutShort:
             await _left_midway(run, job)
+        except SlotsFull as full:
+            if not told:
+                log.info("%s waits: %s", job.video, full)
+            told = True
+            if not wait or not await run.pause(_slot_wait_s(run)):
+                raise
         except Retryable as error:
             if attempt == ATTEMPTS or run.stop.asked:
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
+            attempt += 1
             if not await run.pause(min(wait_s, LONGEST_WAIT_S)):
                 raise
-    raise AssertionError("the loop returns or raises")
+
+
+def _slot_wait_s(run: Run) -> float:
+    return min(SLOT_WAIT_S, run.pipeline.inference.poll_interval.total_seconds()) * (0.5 + run.chance())
+
+
+async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
+    """Make the service able to read the video; what rules that out for good is recorded."""
+    try:
+        return await asyncio.to_thread(run.stores.grant, job.video)
+    except ReelrouteError as error:
+        if not isinstance(error, Retryable):
+            await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
+        raise
 
 
 async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo) -> JobRecord:
     """One attempt, whatever its end recorded before it is returned or raised."""
-    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service)
+    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service, slots=run.slots)
     try:
         job_id = await run.backend.submit(grant, run.spec, run.models)
     except ReelrouteError as error:
