@@ -107,7 +107,7 @@ class Database:
             self.where = bare_address(url)
             self._engine = postgresql_engine(url)
             self._writer = self._engine.execution_options()
-            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
 
     def look(self, step: Callable[[Connection], T]) -> T:
         """Run ``step`` in a transaction of :meth:`read`, again while the database is out of reach."""
@@ -135,7 +135,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database and changes nothing."""
+        """A transaction for reading, which sees one state of the database from beginning to end."""
         with self._in_our_words(), self._reader.begin() as connection:
             yield connection
 
