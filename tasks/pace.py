@@ -26,7 +26,7 @@ class Pace:
         self._ahead = self._apart * (burst - 1)
         self._clock = clock
         self._sleep = sleep
-        self._next = clock()
+        self._next = clock() - self._ahead
 
     async def turn(self) -> None:
         """Wait until it is our turn."""

@@ -93,7 +93,7 @@ def select(ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Want
             continue
         if reason := _obsolete(ledger, pipeline.name, spec, job):
             found.left_alone[reason] += 1
-        elif place := _place(found, job, wanted):
+        elif (place := _place(found, job, wanted)) is not None:
             place.append(job.key)
             if place is not found.probe:
                 _add_to_bill(found, job, rate)
