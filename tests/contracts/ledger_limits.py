@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Barrier
 
@@ -116,17 +117,20 @@ class SlotContract:
 
     def test_threads_that_come_at_once_get_the_slots_there_are(self, ledger: Ledger) -> None:
         """Counting and taking are one step."""
+        keys = [add(ledger, planned(video(number))) for number in range(4 * THREADS)]
+        for key in keys:
+            ledger.claim(key, "me", LEASE, NOW)
         start = Barrier(THREADS)
 
         def take(number: int) -> int:
             start.wait()
             taken = 0
-            for own in range(4):
-                try:
-                    begin(ledger, 10 * number + own, Slots(5, HOUR))
+            for key in keys[number::THREADS]:
+                with suppress(SlotsFull):
+                    ledger.move(
+                        key, JobState.PLANNED, JobState.SUBMITTING, "me", NOW, service=HERE, slots=Slots(5, HOUR)
+                    )
                     taken += 1
-                except SlotsFull:
-                    pass
             return taken
 
         with ThreadPoolExecutor(THREADS) as pool:

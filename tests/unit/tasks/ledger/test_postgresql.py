@@ -15,13 +15,12 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tasks.domain.errors import LedgerMissing, LedgerUnavailable, LedgerUnusable, ReelrouteError
-from tasks.domain.job import JobState
 from tasks.ledger import database
 from tasks.ledger.database import Database, parse_url
 from tasks.ledger.open import open_ledger
 from tasks.ledger.postgresql import CONNECTIONS
 from tasks.ledger.schema import REVISION_TABLE
-from tests.contracts.ledger_samples import LEASE, NOW, PIPELINE, add, found, many
+from tests.contracts.ledger_samples import LEASE, NOW, PIPELINE, add, found, many, planned, video
 from tests.postgres import PASSWORD, PostgresServer, free_port
 
 WRONG = "an0ther-MARKED"
@@ -247,12 +246,12 @@ class TestWorking:
         """Two pipelines over the same new videos, one from the last to the first."""
         before = deadlocks(postgres, name)
         with closing(open_ledger(postgres.url(name))) as ledger:
-            jobs = list(many(1500))
-            orders = [jobs, jobs[::-1], jobs[500:] + jobs[:500], jobs[::-1]]
-            with ThreadPoolExecutor(4) as pool:
-                new = pool.map(lambda n: ledger.plan(f"pipeline-{n % 3}", orders[n], NOW), range(4))
-                assert 1500 == sum(new)
-            assert 1500 == ledger.counts()[0][JobState.PLANNED]
+            for version in ("v1", "v2", "v3"):
+                jobs = [planned(video(number, version=version)) for number in range(400)]
+                orders = [jobs, jobs[::-1]] * 2
+                with ThreadPoolExecutor(4) as pool:
+                    new = pool.map(ledger.plan, ("one", "one", "two", "three"), orders, [NOW] * 4)
+                    assert 400 == sum(new)
         assert before == deadlocks(postgres, name)
 
 
