@@ -90,13 +90,17 @@ class _Stoppable(Generic[T]):
         if self._signal:
             leave(128 + number)
         self._signal = number
-        last = threading.Timer(LONGEST_S, leave, [128 + number])
+        last = threading.Timer(LONGEST_S, self._give_up)
         last.daemon = True
         last.start()
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop has ended this very moment
                 self._loop.call_soon_threadsafe(self._stop.ask, number)
         self._say("stopping: what is under way is finished, nothing else is begun; once more to leave at once")
+
+    def _give_up(self) -> None:
+        self._say("left, as something did not end in time; run the same command again to go on")
+        leave(128 + self._signal)
 
 
 def leave(code: int) -> NoReturn:
