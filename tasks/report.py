@@ -225,6 +225,9 @@ def headline(summary: dict[str, Any]) -> str:
     bad = summary["failed"] + summary["unknown"]
     if bad:
         return f"{bad} of {summary['discovered']} videos failed."
+    if summary["left_out"]:
+        reasons = ", ".join(summary["left_out"])
+        return f"{sum(summary['left_out'].values())} videos are left for another run: {reasons}."
     if summary["skipped"] == summary["discovered"]:
         return f"Nothing to do: all {summary['discovered']} videos were done before."
     return "All is well."
