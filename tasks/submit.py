@@ -15,6 +15,7 @@ from uuid import uuid4
 from tasks.domain.errors import (
     Ambiguous,
     AuthRefused,
+    LedgerUnavailable,
     PlanRefused,
     ReelrouteError,
     Retryable,
@@ -33,6 +34,7 @@ FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 120.0
 # Between two looks for a free slot; a poll is the soonest that one becomes free.
 SLOT_WAIT_S = 10.0
+LEDGER_WAIT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,18 @@ async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo) 
         to = state_after(error)
         await run.move(job, to, failure=None if to is JobState.PLANNED else failure_of("submit", error))
         raise
-    return await run.move(job, JobState.SUBMITTED, job_id=job_id)
+    return await _keep_id(run, job, job_id)
+
+
+async def _keep_id(run: Run, job: JobRecord, job_id: str) -> JobRecord:
+    """Record the id of a job that the service took, however long the ledger is out of reach."""
+    while True:
+        try:
+            return await run.move(job, JobState.SUBMITTED, job_id=job_id)
+        except LedgerUnavailable as error:
+            log.warning("%s: job %s was taken, and cannot be recorded yet: %s", job.video, job_id, error)
+            if not await run.pause(LEDGER_WAIT_S):
+                raise
 
 
 async def _left_midway(run: Run, job: JobRecord) -> NoReturn:

@@ -1,4 +1,4 @@
-"""A ledger that cannot be used is told before anything is paid, with exit code 2 and a way out."""
+"""Ledgers by the command line: one that cannot be used is told before anything is paid, with a way out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tasks.ledger.database import sqlite_url
 from tasks.ledger.open import open_ledger
 from tasks.ledger.schema import REVISION_TABLE
 from tests.flows.conftest import Finished, Yard
+from tests.postgres import PASSWORD, PostgresServer
 
 PR_CAPBSET_DROP = 24
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
@@ -96,3 +97,21 @@ def test_a_database_out_of_reach_is_told_without_its_password(yard: Yard) -> Non
     assert (3, "ledger_unavailable") == (ended.code, ended.json["error"]["code"]), ended.stderr
     assert "postgresql://127.0.0.1:9/reelroute" in ended.json["error"]["message"]
     assert "5ec7e7" not in ended.stdout + ended.stderr
+
+
+def test_a_ledger_in_postgresql_goes_the_whole_way(yard: Yard, postgres: PostgresServer) -> None:
+    """Run, run again, look: as with a file, and the password is nowhere."""
+    yard.clip("a.mp4")
+    with postgres.database() as name:
+        yard.environment["REELROUTE_LEDGER_URL"] = postgres.url(name)
+        first = yard.reelroute("run", yard.pipeline(), "--json", "--verbose")
+        second = yard.reelroute("run", yard.pipeline(), "--json")
+        status = yard.reelroute("status", yard.pipeline(), "--json")
+
+    assert (0, 1, 1) == (first.code, first.json["submitted"], first.json["delivered"]["results"]), first.stderr
+    assert (0, 1, 0) == (second.code, second.json["skipped"], second.json["submitted"]), second.stderr
+    assert 0 == status.code
+    assert not (yard.folder / "home" / "ledger.db").exists()
+    files = [path.read_bytes() for path in yard.folder.rglob("*") if path.is_file()]
+    shown = "".join(part for ended in (first, second, status) for part in (ended.stdout, ended.stderr)).encode()
+    assert not [where for where in (*files, shown) if PASSWORD.encode() in where]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -171,3 +172,23 @@ async def test_work_that_is_done_stays_done_if_the_lease_cannot_be_given_back(
         assert mine is not None
 
     assert {run.owner} == run.ledger.owners()
+
+
+async def test_the_id_of_a_job_that_was_taken_is_recorded_as_soon_as_the_ledger_is_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that is away at that moment costs neither the job nor a second one; the log names it meanwhile."""
+    run = rig.run()
+    job = held(run, rig.listed(run)[0])
+    move, gone = run.ledger.move, iter(range(3))
+
+    def shaky(key: str, expected: JobState, to: JobState, *rest: Any, **facts: Any) -> JobRecord:
+        if to is JobState.SUBMITTED and next(gone, None) is not None:
+            raise LedgerUnavailable("the ledger is away")
+        return move(key, expected, to, *rest, **facts)
+
+    monkeypatch.setattr(run.ledger, "move", shaky)
+    done = await submit_job(run, job)
+
+    assert (JobState.SUBMITTED, "job-1", 1, 1) == (done.state, done.job_id, done.attempts, rig.backend.taken)
+    assert 3 == len([record for record in caplog.records if "job-1" in record.getMessage()])
