@@ -37,7 +37,7 @@ SCHEMES: dict[str, Scheme] = {
 BACKENDS: dict[str, bool] = {"roboflow": True, "local": True, "frames": False, "roboflow-batch": False}
 
 # Driver part of a ledger URL.
-LEDGERS: dict[str, bool] = {"sqlite": True, "postgresql": False}
+LEDGERS: dict[str, bool] = {"sqlite": True, "postgresql": True}
 
 # Whether a labelbox route can upload, or only write the files that an upload would send.
 LABELBOX_UPLOAD = False

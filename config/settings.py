@@ -17,11 +17,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.available import LEDGERS, available_forms, available_names
+from config.available import LEDGERS, available_forms
 from config.fields import Allowed, Folder, allowed_in
 from config.problems import explain_value, nearest, quoted, refuse_value
 from tasks.domain.errors import InputInvalid
 
+_SOCKET = re.compile(r"(^|&)host=[^&]")
 _ROBOFLOW_HOST = re.compile(r"(^|\.)roboflow\.(com|eu|one)$")
 
 
@@ -38,10 +39,32 @@ def _ledger_url(secret: SecretStr) -> SecretStr:
         raise refuse_value("is not the URL of a ledger", suggestion=nearest(driver, LEDGERS))
     if not LEDGERS[driver]:
         raise refuse_value(f"is a {driver} ledger, which is not available in this version")
+    if driver == "postgresql":
+        return _database_url(secret, dialect)
     path = rest.removeprefix("/")
     if not rest.startswith("/") or path in ("", ":memory:"):
         raise refuse_value("names no file; a ledger in memory would forget what was paid for")
     return SecretStr(f"{dialect}:///{_absolute(Path(path))}")
+
+
+def _database_url(secret: SecretStr, dialect: str) -> SecretStr:
+    """Accept the URL of a PostgreSQL database as it is."""
+    if dialect not in ("postgresql", "postgresql+psycopg"):
+        raise refuse_value("names a driver that is not available in this version")
+    spelling = refuse_value("cannot be read: write @ : / ? # in a password as %40 %3A %2F %3F %23")
+    try:
+        parts = urlsplit(secret.get_secret_value())
+        host, port = parts.hostname or _SOCKET.search(parts.query), parts.port
+    except ValueError:
+        raise spelling from None
+    # What stands behind a second @ would be taken for the host, and shown in messages.
+    if parts.netloc.count("@") > 1 or "@" in parts.path or parts.fragment:
+        raise spelling
+    if not host or port == 0:
+        raise refuse_value("names no host")
+    if not parts.path.strip("/"):
+        raise refuse_value("names no database")
+    return secret
 
 
 def _api_url(url: str) -> str:
@@ -100,7 +123,7 @@ class Settings(BaseSettings):
             default_factory=_default_ledger,
             description="The ledger. Default: `ledger.db` in the home.",
         ),
-        Allowed(f"sqlite:///path/to/ledger.db (available: {available_names(LEDGERS)})"),
+        Allowed("sqlite:///path/to/ledger.db or postgresql://user:password@host/database"),
     ]
     results_url: Annotated[
         Folder,

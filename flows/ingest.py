@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.pool import infer_all
+from flows.pool import Pool
 from flows.routing import Router
 from tasks.discover import discover_videos
 from tasks.plan import plan_videos
@@ -33,9 +33,9 @@ async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
         plan = await plan_videos(run, limit)
         if wait:
             async with Router(run, outcome) as router:
-                await infer_all(run, plan.todo, outcome, wait=True, finished=router.put)
+                await Pool(run, outcome, router.put).infer_all(plan.todo)
         else:
-            await infer_all(run, plan.todo, outcome, wait=False, finished=lambda _: None)
+            await Pool(run, outcome, lambda _: None, wait=False).infer_all(plan.todo)
         return ended(await report_run(run, found, plan, outcome))
 
 

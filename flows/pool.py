@@ -1,12 +1,14 @@
-"""Many videos at once, but never more coroutines than jobs we may have open."""
+"""Many videos at once: some workers submit, and everything at the service is polled together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from prefect.client.schemas.objects import State
 
+from tasks.collect import await_job
 from tasks.domain.errors import AuthRefused, PlanRefused, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import Failure, JobState
 from tasks.infer import Inferred, infer_video
@@ -17,70 +19,103 @@ from tasks.run import Run
 from tasks.submit import failure_of
 
 IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
+# Jobs of earlier runs that are waited for at once: each costs a few kilobytes. More wait for one of them to end.
+OPEN_AT_ONCE = 5000
+# Jobs that ended together are collected by so many at a time.
+COLLECTED_AT_ONCE = 32
 
 
-async def infer_all(
-    run: Run, todo: Sequence[str], outcome: Outcome, *, wait: bool, finished: Callable[[str], None]
-) -> None:
-    """Resume what was left in flight, then submit ``todo``; name each job to ``finished`` as its results are stored."""
-    queue: asyncio.Queue[JobRecord | None] = asyncio.Queue(maxsize=run.pipeline.inference.max_in_flight)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(run.pipeline.inference.max_in_flight):
-            group.create_task(_work(run, queue, outcome, wait, finished))
-        async for job in _to_do(run, todo, outcome, wait):
-            await queue.put(job)
-        for _ in range(run.pipeline.inference.max_in_flight):
-            await queue.put(None)
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What all workers share.
 
+    Attributes:
+        outcome: Where it is counted how each video ended.
+        finished: Is told the key of each job as its results are stored.
+        wait: Wait for results.
+        once: Ask about each job of an earlier run a single time.
+    """
 
-async def _to_do(run: Run, todo: Sequence[str], outcome: Outcome, wait: bool) -> AsyncIterator[JobRecord]:
-    left = await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, IN_FLIGHT))) if wait else []
-    watcher.get().expected(len(left) + len(todo))
-    outcome.resumed.update(job.key for job in left)
-    for job in left:
-        yield job
-    for key in todo:
-        planned = await asyncio.to_thread(run.ledger.job, key, pipeline=run.pipeline.name)
-        if planned is not None:
-            yield planned
+    run: Run
+    outcome: Outcome
+    finished: Callable[[str], None]
+    wait: bool = True
+    once: bool = False
 
+    async def infer_all(self, todo: Sequence[str] = (), left: Sequence[JobRecord] | None = None) -> None:
+        """Collect what is in flight, and submit the jobs ``todo`` meanwhile; end when nothing is in flight.
 
-async def _work(
-    run: Run,
-    queue: asyncio.Queue[JobRecord | None],
-    outcome: Outcome,
-    wait: bool,
-    finished: Callable[[str], None],
-) -> None:
-    while (job := await queue.get()) is not None:
-        if outcome.stopped is not None and job.state is JobState.PLANNED:
-            continue
-        state: State[Inferred] = await infer_video(run, job.key, str(job.video), wait, return_state=True)  # type: ignore[misc]
-        problem, now = await _note(run, job, state, outcome)
-        watcher.get().finished(str(job.video), problem)
+        Args:
+            left: Jobs at the service; by default all of the pipeline.
+        """
+        if left is None:
+            left = await asyncio.to_thread(self._left) if self.wait else []
+        self.outcome.resumed.update(job.key for job in left)
+        watcher.get().expected(len(left) + len(todo))
+        keys = iter(todo)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_all(left))
+            for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
+                group.create_task(self._submit_next(keys))
+
+    def _left(self) -> list[JobRecord]:
+        return list(self.run.ledger.jobs(self.run.pipeline.name, IN_FLIGHT))
+
+    async def _submit_next(self, keys: Iterator[str]) -> None:
+        for key in keys:
+            if self.run.stop.asked or self.outcome.stopped is not None:
+                return
+            job = await asyncio.to_thread(self.run.ledger.job, key, pipeline=self.run.pipeline.name)
+            if job is not None:
+                await self._infer(job)
+
+    async def _follow_all(self, left: Sequence[JobRecord]) -> None:
+        """Poll jobs that the service has already; they need no worker, and no task run until they end."""
+        places, collecting = asyncio.Semaphore(OPEN_AT_ONCE), asyncio.Semaphore(COLLECTED_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for job in left:
+                await places.acquire()
+                group.create_task(self._follow(job, collecting)).add_done_callback(lambda _: places.release())
+
+    async def _follow(self, job: JobRecord, collecting: asyncio.Semaphore) -> None:
+        async with self.run.holding(job.key) as held:
+            if held is None:
+                self.outcome.elsewhere += 1
+                return
+            if held.state is JobState.SUBMITTED and not await await_job(self.run, held, once=self.once):
+                return
+        async with collecting:
+            if not (self.run.stop.asked or isinstance(self.outcome.stopped, AuthRefused | PlanRefused)):
+                await self._infer(job)
+
+    async def _infer(self, job: JobRecord) -> None:
+        name = str(job.video)
+        state: State[Inferred] = await infer_video(self.run, job.key, name, self.wait, return_state=True)  # type: ignore[misc]
+        problem, now = await self._note(job, state)
+        watcher.get().finished(name, problem)
         if now is JobState.SUCCEEDED:
-            finished(job.key)
+            self.finished(job.key)
 
-
-async def _note(run: Run, job: JobRecord, state: State[Inferred], outcome: Outcome) -> tuple[str, JobState | None]:
-    """Count how a video's task ended; return the code of its problem, or "", and where the job stands."""
-    if state.is_completed():
-        ended = await state.result()  # type: ignore[misc]
-        outcome.submitted += ended.submitted
-        outcome.elsewhere += ended.state is None
-        outcome.succeeded += ended.state is JobState.SUCCEEDED
-        return "", ended.state
-    now = await asyncio.to_thread(run.ledger.job, job.key)
-    if now is not None:
-        outcome.submitted += now.submitted_at is not None and now.submitted_at >= run.started_at
-        if now.failure is not None:
-            return now.failure.code, now.state
-    error = await state.result(raise_on_failure=False)  # type: ignore[misc]
-    if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable):
-        outcome.stopped = outcome.stopped or error
-    if isinstance(error, ReelrouteError):
-        failure = failure_of("submit" if job.state is JobState.PLANNED else "poll", error)
-    else:
-        failure = Failure("infer", "unexpected", f"{job.video}: {type(error).__name__}")
-    outcome.passing[job.key] = failure
-    return failure.code, None
+    async def _note(self, job: JobRecord, state: State[Inferred]) -> tuple[str, JobState | None]:
+        """Count how a video's task ended; return the code of its problem, or "", and where the job stands."""
+        outcome = self.outcome
+        if state.is_completed():
+            ended = await state.result()  # type: ignore[misc]
+            outcome.submitted += ended.submitted
+            outcome.elsewhere += ended.state is None
+            outcome.succeeded += ended.state is JobState.SUCCEEDED
+            return "", ended.state
+        now = await asyncio.to_thread(self.run.ledger.job, job.key)
+        if now is not None:
+            outcome.submitted += now.submitted_at is not None and now.submitted_at >= self.run.started_at
+            if now.failure is not None:
+                return now.failure.code, now.state
+        error = await state.result(raise_on_failure=False)  # type: ignore[misc]
+        if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable):
+            outcome.stopped = outcome.stopped or error
+        if isinstance(error, ReelrouteError):
+            failure = failure_of("submit" if job.state is JobState.PLANNED else "poll", error)
+        else:
+            failure = Failure("infer", "unexpected", f"{job.video}: {type(error).__name__}")
+        outcome.passing[job.key] = failure
+        return failure.code, None

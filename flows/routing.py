@@ -84,6 +84,8 @@ class Router:
     async def _deliver(self, keys: list[str], folder: Path) -> None:
         batches: dict[str, list[Delivery]] = {}
         for key in keys:
+            if self._run.stop.asked:
+                return  # the ledger keeps them as pending
             delivery, routes = await asyncio.to_thread(self._prepare, key, folder)
             if delivery is not None:
                 for route in routes:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import shutil
+import zlib
+from datetime import timedelta
 from pathlib import Path
 
 from tasks.domain.errors import (
+    AuthRefused,
     DeadlinePassed,
     JobFailed,
     JobUnknown,
+    PlanRefused,
     ReelrouteError,
     ResultExpired,
     ResultInvalid,
@@ -22,7 +26,9 @@ from tasks.domain.video import SignedUrl
 from tasks.inference.base import JobStatus
 from tasks.ledger.base import JobRecord
 from tasks.predictions.parse import parse_results
-from tasks.run import Run
+from tasks.run import Run, work_root
+from tasks.stop import CutShort
+from tasks.storage.os_errors import translated
 from tasks.submit import failure_of
 
 # Fresh result URLs asked for before we give up on fetching a finished job's results.
@@ -32,46 +38,100 @@ DOWNLOADS = 4
 async def collect_job(run: Run, job: JobRecord) -> JobRecord:
     """Poll a submitted job that we hold until its results are stored; return it as succeeded.
 
+    Returned as submitted if the run is asked to stop meanwhile.
+
     Raises:
         DeadlinePassed: It took longer than the pipeline's deadline; recorded as expired.
         JobFailed, JobUnknown, ResultInvalid: Recorded as failed.
         AuthRefused, PlanRefused, Retryable: Nothing is recorded; the job stays submitted.
     """
-    downloads = 0
-    while True:
-        status = await _check(run, job)
+    downloads, waits = 0, 0
+    while not run.stop.asked:
+        status, at_least_s = await _check(run, job)
         if status.done and status.result_url is not None:
             downloads += 1
             try:
-                return await store_results(run, job, status.result_url)
+                return await run.stop.finish(store_results(run, job, status.result_url))
+            except CutShort:
+                return job
             except ResultExpired:
                 if downloads == DOWNLOADS:
                     raise
-        await _wait(run, job)
+        if is_overdue(run, job):
+            limit = run.pipeline.inference.deadline
+            error = DeadlinePassed(f"{job.video}: not finished {limit} after it was submitted (job {job.job_id})")
+            await _end(run, job, JobState.EXPIRED, "poll", error)
+            raise error
+        await wait_turn(run, job, waits, at_least_s)
+        waits += 1
+    return job
 
 
-async def _check(run: Run, job: JobRecord) -> JobStatus:
-    """Ask how the job is; a passing fault counts as "not yet"."""
+async def await_job(run: Run, job: JobRecord, *, once: bool = False) -> bool:
+    """Poll a submitted job that we hold until there is something to do about it; decide and record nothing.
+
+    Costs a waiting job little more than its place in the event loop, so thousands can be waited
+    for. What there is to do is :func:`collect_job`'s business.
+
+    Args:
+        once: Ask a single time.
+
+    Returns:
+        True when it is done, has failed, is overdue or can no longer be asked about; False when
+        the run is asked to stop, or after asking once in vain.
+    """
+    waits = 0
+    while not run.stop.asked:
+        try:
+            status, at_least_s = await _ask(run, job)
+        except (JobFailed, JobUnknown, AuthRefused, PlanRefused):
+            return True
+        if status.done or is_overdue(run, job):
+            return True
+        if once:
+            return False
+        await wait_turn(run, job, waits, at_least_s)
+        waits += 1
+    return False
+
+
+async def _ask(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
+    """Ask how the job is, and how many seconds the service wants us to wait; a passing fault counts as "not yet"."""
+    await run.polls.turn()
+    if run.stop.asked:
+        return JobStatus(done=False), 0.0
     try:
-        return await run.backend.check(job.job_id)
+        return await run.backend.check(job.job_id), 0.0
+    except Retryable as error:
+        return JobStatus(done=False), error.retry_after_s or 0.0
+
+
+async def _check(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
+    """As :func:`_ask`; what the service says against the job is recorded."""
+    try:
+        return await _ask(run, job)
     except (JobFailed, JobUnknown) as error:
         await _end(run, job, JobState.FAILED, "poll", error)
         raise
-    except Retryable as error:
-        if error.retry_after_s:
-            await run.sleep(error.retry_after_s)
-        return JobStatus(done=False)
 
 
-async def _wait(run: Run, job: JobRecord) -> None:
-    """Sleep until the next check, or end the job when its deadline has passed."""
-    limit = run.pipeline.inference.deadline
-    if job.submitted_at is not None and run.clock() - job.submitted_at > limit:
-        error = DeadlinePassed(f"{job.video}: not finished {limit} after it was submitted (job {job.job_id})")
-        await _end(run, job, JobState.EXPIRED, "poll", error)
-        raise error
-    # Jitter keeps a thousand jobs that were submitted together from being polled together.
-    await run.sleep(run.pipeline.inference.poll_interval.total_seconds() * (0.9 + 0.2 * run.chance()))
+def is_overdue(run: Run, job: JobRecord) -> bool:
+    """Say whether a submitted job has had its time."""
+    return job.submitted_at is not None and run.clock() - job.submitted_at > run.pipeline.inference.deadline
+
+
+async def wait_turn(run: Run, job: JobRecord, waits: int, at_least_s: float) -> None:
+    """Sleep until the job may be asked about again, or the run is asked to stop."""
+    interval_s = run.pipeline.inference.poll_interval.total_seconds()
+    # A first wait of its own keeps a thousand jobs that began together from being polled together;
+    # the same jitter each time would add up, and ask now too often and now too seldom.
+    wait_s = interval_s * (0.5 + run.chance()) if not waits else interval_s
+    if at_least_s > wait_s:
+        left = timedelta(0)
+        if job.submitted_at is not None:
+            left = job.submitted_at + run.pipeline.inference.deadline - run.clock()
+        wait_s = max(wait_s, min(at_least_s, left.total_seconds()))
+    await run.pause(wait_s)
 
 
 async def store_results(run: Run, job: JobRecord, url: SignedUrl) -> JobRecord:
@@ -81,7 +141,7 @@ async def store_results(run: Run, job: JobRecord, url: SignedUrl) -> JobRecord:
         ResultExpired, StorageUnavailable: Nothing is recorded; ask for the job again.
         ResultInvalid: What came is no results JSON of this job; recorded as failed.
     """
-    with run.work_folder() as folder:
+    with translated("write", str(work_root(run.settings))), run.work_folder() as folder:
         raw = folder / "results.json"
         try:
             await run.backend.download(url, raw)
@@ -114,11 +174,19 @@ def result_key(job_key: str) -> str:
 
 
 def fetch_results(run: Run, job: JobRecord, target: Path) -> None:
-    """Put the stored results JSON of a succeeded job into a local file, as the service gave it."""
+    """Put the stored results JSON of a succeeded job into a local file, as the service gave it.
+
+    Raises:
+        ResultInvalid: What is stored is damaged.
+        StorageUnavailable: The disk did not take it.
+    """
     packed = target.with_suffix(".gz")
     run.results.download(job.result_key, packed)
-    with gzip.open(packed, "rb") as source, target.open("wb") as out:
-        shutil.copyfileobj(source, out, 1 << 20)
+    try:
+        with translated("write", str(target.parent)), gzip.open(packed, "rb") as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+    except (EOFError, zlib.error):
+        raise ResultInvalid(f"{job.video}: the stored results are damaged ({job.result_key})") from None
     packed.unlink()
 
 

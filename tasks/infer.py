@@ -13,10 +13,12 @@ from prefect.states import Failed
 from tasks.collect import collect_job
 from tasks.domain.errors import (
     AuthRefused,
+    JobFailed,
     PlanRefused,
     ReelrouteError,
     Retryable,
     ServiceUnavailable,
+    SlotsFull,
     SubmissionUnknown,
 )
 from tasks.domain.job import JobState
@@ -24,6 +26,7 @@ from tasks.ledger.base import JobRecord
 from tasks.policies import PATIENT_STEP
 from tasks.progress import watcher
 from tasks.run import Run
+from tasks.second_chance import died_of_its_url, second_chance
 from tasks.submit import failure_of, submit_job
 
 
@@ -34,12 +37,12 @@ class Inferred:
     Attributes:
         key: The job.
         state: Where it stands now; None when another process is at work on it.
-        submitted: True if this task submitted it.
+        submitted: How often this task submitted it.
     """
 
     key: str
     state: JobState | None
-    submitted: bool = False
+    submitted: int = 0
 
 
 @task(name="infer", task_run_name="{video}", **PATIENT_STEP)
@@ -57,9 +60,13 @@ async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:
         if job is None:
             log.info("another process is at work on it")
             return Inferred(key, None)
+        if run.stop.asked:
+            return Inferred(key, job.state)
         try:
             ended = await advance(run, job, wait)
         except (Retryable, AuthRefused, PlanRefused):
+            if run.stop.why:  # asked meanwhile: no more attempts
+                return Inferred(key, (await asyncio.to_thread(run.ledger.job, key) or job).state)
             raise
         except ReelrouteError as error:
             return _failed(error)
@@ -73,7 +80,7 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
     Raises:
         ReelrouteError: As :func:`tasks.submit.submit_job` and :func:`tasks.collect.collect_job` do.
     """
-    submitted = False
+    submitted = 0
     if job.state is JobState.SUBMITTING:
         # Its owner died between sending the request and recording the answer.
         error = SubmissionUnknown(f"{job.video}: the process that submitted it died before it noted the answer")
@@ -82,16 +89,32 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
     # Before the results are there: a run that dies right after storing them leaves a trace of what is due.
     await asyncio.to_thread(run.ledger.plan_deliveries, run.pipeline.name, job.key, run.fingerprints, run.clock())
     if job.state is JobState.PLANNED:
-        job = await submit_job(run, job)
-        submitted = True
+        try:
+            job = await submit_job(run, job, wait=wait)
+        except SlotsFull:  # whoever does not wait leaves it to a later run
+            return Inferred(job.key, job.state)
+        submitted += 1
         watcher.get().submitted(str(job.video))
     if job.state is JobState.SUBMITTED and wait:
-        _same_service(run, job)
-        job = await collect_job(run, job)
+        same_service(run, job)
+        try:
+            job = await collect_job(run, job)
+        except JobFailed as error:
+            again = await second_chance(run, job) if died_of_its_url(run, job, error) else None
+            if again is None:
+                raise
+            job = await submit_job(run, again)
+            submitted += 1
+            job = await collect_job(run, job)
     return Inferred(job.key, job.state, submitted)
 
 
-def _same_service(run: Run, job: JobRecord) -> None:
+def same_service(run: Run, job: JobRecord) -> None:
+    """Refuse to ask one hosted service for a job of another.
+
+    Raises:
+        ServiceUnavailable: The job is at another service than this run's.
+    """
     # Our own service changes its port with each run and keeps its jobs on disk; a hosted one does neither.
     if run.spec.backend != "local" and job.service != run.service:
         raise ServiceUnavailable(
@@ -101,4 +124,4 @@ def _same_service(run: Run, job: JobRecord) -> None:
 
 
 def _failed(error: ReelrouteError) -> State[Any]:
-    return Failed(message=f"{error.code}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    return Failed(message=f"{error.code}: {error.message}" + (f" ({error.hint})" if error.hint else ""), data=error)

@@ -115,15 +115,18 @@ async def plan_videos(run: Run, limit: int = 0) -> Plan:
     return plan
 
 
-def make_plan(run: Run, limit: int) -> Plan:
-    """As :func:`plan_videos`; videos that cannot be inferred are recorded as failed.
+def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) -> Plan:
+    """As :func:`plan_videos`, or of the planned jobs ``waiting``.
+
+    Videos that cannot be inferred are recorded as failed.
 
     Raises:
         NotSignable: No video of a source can be given to the service.
     """
     plan, firsts = Plan(), Firsts(run.stores)
-    allowance = Allowance(run.pipeline.budget, limit)
-    waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
+    allowance = run.allowance = Allowance(run.pipeline.budget, limit)
+    if waiting is None:
+        waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
     for job, found in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
         if found.error is not None:
             _give_up(run, job, found.error)

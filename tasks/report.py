@@ -26,6 +26,8 @@ from tasks.run import Run
 TABLE_ROWS = 5000
 # Lines written out in the markdown; all of them are in the JSON beside it.
 LINES_SHOWN = 100
+# What each command says when it has found nothing to do.
+NOTHING = {"run": "No videos found.", "collect": "Nothing was in flight.", "replay": "Nothing to replay."}
 
 
 @dataclass(slots=True)
@@ -71,14 +73,14 @@ class Standing:
 
 
 @task(name="report", **STEP)
-async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    """Summarise the run, write its report file and show it in Prefect."""
+async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome, command: str = "run") -> dict[str, Any]:
+    """Summarise what a command did, write its report file and show it in Prefect."""
     standing = await asyncio.to_thread(stand, run, outcome)
-    summary = summarise(run, found, plan, outcome, standing)
+    summary = summarise(run, found, plan, outcome, standing) | {"command": command}
     text = markdown(summary)
     summary["report"] = str(await asyncio.to_thread(write_report, run, summary, text))
     name = run.pipeline.name
-    await acreate_markdown_artifact(text, key=f"run-{name}", description=f"What the last run of {name} did")
+    await acreate_markdown_artifact(text, key=f"{command}-{name}", description=f"What the last {command} of {name} did")
     if standing.rows:
         await acreate_table_artifact(
             standing.rows, key=f"videos-{name}", description=f"Videos in the last run of {name}"
@@ -160,8 +162,9 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "estimate": asdict(plan.estimate),
         "failures": standing.failures,
         "warnings": [*found.warnings, *plan.warnings, *_notes(plan), *outcome.warnings],
+        "interrupted": run.stop.why,
         "stopped": {"code": stopped.code, "message": stopped.message, "hint": stopped.hint} if stopped else None,
-        "exit_code": exit_code(outcome, bool(troubled)),
+        "exit_code": run.stop.exit_code or exit_code(outcome, bool(troubled)),
         "started_at": run.started_at.isoformat(),
         "seconds": round((run.clock() - run.started_at).total_seconds(), 1),
         "report": None,
@@ -212,13 +215,19 @@ def markdown(summary: dict[str, Any]) -> str:
 
 def headline(summary: dict[str, Any]) -> str:
     """One sentence on how the run went."""
+    if summary["interrupted"]:
+        left = f"{summary['in_flight']} jobs go on at the service; " if summary["in_flight"] else ""
+        return f"Interrupted by {summary['interrupted']}: {left}run the same command again to go on."
     if summary["stopped"]:
         return f"Stopped: {summary['stopped']['message']}."
     if not summary["discovered"]:
-        return "No videos found."
+        return NOTHING[summary.get("command", "run")]
     bad = summary["failed"] + summary["unknown"]
     if bad:
         return f"{bad} of {summary['discovered']} videos failed."
+    if summary["left_out"]:
+        reasons = ", ".join(summary["left_out"])
+        return f"{sum(summary['left_out'].values())} videos are left for another run: {reasons}."
     if summary["skipped"] == summary["discovered"]:
         return f"Nothing to do: all {summary['discovered']} videos were done before."
     return "All is well."

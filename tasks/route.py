@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -15,7 +16,7 @@ import stamina
 from prefect import get_run_logger, task
 
 from tasks.collect import fetch_results, read_results
-from tasks.domain.errors import ReelrouteError, Retryable
+from tasks.domain.errors import LedgerConflict, ReelrouteError, Retryable
 from tasks.domain.job import DeliveryState, Failure
 from tasks.ledger.base import JobRecord
 from tasks.plan import probe_video
@@ -24,6 +25,7 @@ from tasks.predictions.track import assign_tracks
 from tasks.progress import watcher
 from tasks.run import Run
 from tasks.sinks.base import Delivery, Receipt, Sink
+from tasks.stop import CutShort
 from tasks.storage.ranged import open_ranged
 from tasks.submit import failure_of
 
@@ -59,15 +61,22 @@ async def deliver_batch(run: Run, route: str, count: int, sink: Sink, batch: Seq
     run_log = get_run_logger()
     done = Delivered(route)
     taken: list[tuple[Delivery, Receipt]] = []
-    for delivery in batch:
-        ended = await asyncio.to_thread(deliver_one, run, route, sink, delivery)
-        if isinstance(ended, Receipt):
-            taken.append((delivery, ended))
-        elif ended is not None:
-            done.failures[delivery.video.name] = ended
-    if taken:
-        await asyncio.to_thread(finish_batch, run, route, sink, taken, done)
-    for delivery in batch:
+    tried: list[Delivery] = []
+    try:
+        for delivery in batch:
+            if run.stop.asked:
+                break
+            tried.append(delivery)
+            ended = await run.stop.finish(asyncio.to_thread(deliver_one, run, route, sink, delivery))
+            if isinstance(ended, Receipt):
+                taken.append((delivery, ended))
+            elif ended is not None:
+                done.failures[delivery.video.name] = ended
+        if taken:
+            await run.stop.finish(asyncio.to_thread(finish_batch, run, route, sink, taken, done))
+    except CutShort:
+        await asyncio.to_thread(leave, run, route, tried)
+    for delivery in tried:
         problem = done.failures.get(delivery.video.name)
         if problem is not None:
             run_log.error("%s: %s: %s", delivery.video, problem.code, problem.message)
@@ -91,6 +100,15 @@ def deliver_one(run: Run, route: str, sink: Sink, delivery: Delivery) -> Receipt
         run.ledger.finish_delivery(*name, run.owner, ended.leaves, run.clock(), failure=ended.failure)
         return ended.failure
     return ended
+
+
+def leave(run: Run, route: str, deliveries: Sequence[Delivery]) -> None:
+    """Give back what is under way, to be delivered again by the next run; what has ended stays as it is."""
+    for delivery in deliveries:
+        with suppress(LedgerConflict):
+            run.ledger.finish_delivery(
+                run.pipeline.name, delivery.job_key, route, run.owner, DeliveryState.PENDING, run.clock()
+            )
 
 
 def finish_batch(run: Run, route: str, sink: Sink, taken: Sequence[tuple[Delivery, Receipt]], done: Delivered) -> None:

@@ -17,10 +17,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -29,21 +29,31 @@ from config.load import load_pipeline
 from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.credentials import Blocks, load_credentials
-from tasks.domain.errors import InputInvalid
+from tasks.domain.errors import InputInvalid, LedgerUnavailable
 from tasks.domain.job import InferenceSpec, JobState, ModelRef
 from tasks.endpoints import any_private
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
-from tasks.ledger.base import JobRecord, Ledger
+from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
+from tasks.pace import Pace
 from tasks.places import check_places
+from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
 
+if TYPE_CHECKING:
+    from tasks.plan import Allowance
+
 SHORTEST_LEASE = timedelta(minutes=2)
+# Questions about jobs, of all jobs together; beyond so many times the poll interval, each is asked less often.
+POLLS_PER_S = 50.0
+# Submissions of one process: so many a second, and a few at once. Services answer more with 429.
+SUBMITS_PER_S = 5.0
+SUBMITS_AT_ONCE = 10
 
 
 class Run:
@@ -60,6 +70,11 @@ class Run:
         started_at: When the run began; videos seen since then are in today's listing.
         lease: Term for which a job is ours without a sign of life.
         clock, sleep, chance: Time and randomness (a number in [0, 1)), replaceable in tests.
+        stop: Whether the run has been asked to wind down.
+        polls: The rate at which the service may be asked about jobs.
+        submits: The rate at which it may be given jobs.
+        slots: How many of them may be open there at once.
+        allowance: What is left of the budget; None before anything was planned.
     """
 
     def __init__(
@@ -92,6 +107,15 @@ class Run:
         self.clock = clock
         self.sleep = sleep
         self.chance = chance
+        self.stop = stop.get() or Stop()
+        self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
+        self.submits = Pace(SUBMITS_PER_S, burst=SUBMITS_AT_ONCE, clock=clock, sleep=self.pause)
+        self.slots = Slots(pipeline.inference.max_in_flight, pipeline.inference.deadline)
+        self.allowance: Allowance | None = None
+
+    async def pause(self, seconds: float) -> bool:
+        """Sleep, unless or until the run is asked to stop; say whether to go on."""
+        return await self.stop.pause(self.sleep(seconds))
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -125,12 +149,15 @@ class Run:
             yield job
         finally:
             renewal.cancel()
-            await asyncio.to_thread(self.ledger.release, key, self.owner)
+            # Otherwise the lease ends by itself; what the block did is done.
+            with suppress(LedgerUnavailable):
+                await asyncio.to_thread(self.ledger.release, key, self.owner)
 
     async def _renew(self, key: str) -> None:
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
-            await asyncio.to_thread(self.ledger.claim, key, self.owner, self.lease, self.clock())
+            with suppress(LedgerUnavailable):
+                await asyncio.to_thread(self.ledger.claim, key, self.owner, self.lease, self.clock())
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
@@ -166,6 +193,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         ledger = open_ledger(settings.ledger_url.get_secret_value())
         stack.callback(ledger.close)
+        await asyncio.to_thread(bury_the_dead, ledger, datetime.now(UTC))
         service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
         backend, base_url = await stack.enter_async_context(service)
         models = await backend.describe(spec.models)
@@ -291,6 +319,13 @@ def _runs(pid: int) -> bool:
 def work_root(settings: Settings) -> Path:
     """Where runs keep files while they work on them."""
     return settings.home / "work"
+
+
+def bury_the_dead(ledger: Ledger, now: datetime) -> None:
+    """Give back what killed processes of this machine held, so that nobody waits for their leases to end."""
+    for owner in ledger.owners():
+        if is_dead(owner):
+            ledger.abandon(owner, now)
 
 
 def clear_dead_work(settings: Settings) -> None:

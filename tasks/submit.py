@@ -8,61 +8,118 @@ the lease passed knows that the request may have been sent, and calls the job ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import logging
+from typing import NoReturn
 from uuid import uuid4
 
-from tasks.domain.errors import Ambiguous, AuthRefused, PlanRefused, ReelrouteError, Retryable
+from tasks.domain.errors import (
+    Ambiguous,
+    AuthRefused,
+    LedgerUnavailable,
+    PlanRefused,
+    ReelrouteError,
+    Retryable,
+    SlotsFull,
+    SubmissionUnknown,
+)
 from tasks.domain.job import Failure, JobState
 from tasks.domain.video import SignedUrl
 from tasks.inference.base import LocalVideo
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
-
-T = TypeVar("T")
+from tasks.stop import CutShort
 
 ATTEMPTS = 5
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 120.0
+# Between two looks for a free slot; a poll is the soonest that one becomes free.
+SLOT_WAIT_S = 10.0
+LEDGER_WAIT_S = 5.0
+
+log = logging.getLogger(__name__)
 
 
-async def submit_job(run: Run, job: JobRecord) -> JobRecord:
+async def submit_job(run: Run, job: JobRecord, *, wait: bool = True) -> JobRecord:
     """Get the service to take a planned job that we hold; return it as submitted.
 
-    Tries again only what cannot have created a job: no connection, 429, 503. Signs anew each time.
+    Waits for its turn and, with ``wait``, until fewer than ``max_in_flight`` jobs are open at the
+    service. Tries again only what cannot have created a job: no connection, 429, 503. Signs anew
+    each time.
 
     Raises:
         SubmissionUnknown: The answer was lost; the job is recorded as unknown.
         AuthRefused, PlanRefused, Retryable: Nothing was taken; the job is planned as before.
         Permanent: The service or the store refuses this video; the job is recorded as failed.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt, told = 1, False
+    while True:
+        await run.submits.turn()
+        if run.stop.asked:
+            raise Retryable(f"{job.video}: the run was asked to stop before it was submitted")
+        grant = await _grant(run, job)
         try:
-            grant = await asyncio.to_thread(run.stores.grant, job.video)
-        except ReelrouteError as error:
-            if not isinstance(error, Retryable):
-                await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
-            raise
-        try:
-            return await undisturbed(_submit_once(run, job, grant))
+            return await run.stop.finish(_submit_once(run, job, grant))
+        except CutShort:
+            await _left_midway(run, job)
+        except SlotsFull as full:
+            if not told:
+                log.info("%s waits: %s", job.video, full)
+            told = True
+            if not wait or not await run.pause(_slot_wait_s(run)):
+                raise
         except Retryable as error:
-            if attempt == ATTEMPTS:
+            if attempt == ATTEMPTS or run.stop.asked:
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
-            await run.sleep(min(wait_s, LONGEST_WAIT_S))
-    raise AssertionError("the loop returns or raises")
+            attempt += 1
+            if not await run.pause(min(wait_s, LONGEST_WAIT_S)):
+                raise
+
+
+def _slot_wait_s(run: Run) -> float:
+    return min(SLOT_WAIT_S, run.pipeline.inference.poll_interval.total_seconds()) * (0.5 + run.chance())
+
+
+async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
+    """Make the service able to read the video; what rules that out for good is recorded."""
+    try:
+        return await asyncio.to_thread(run.stores.grant, job.video)
+    except ReelrouteError as error:
+        if not isinstance(error, Retryable):
+            await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
+        raise
 
 
 async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo) -> JobRecord:
     """One attempt, whatever its end recorded before it is returned or raised."""
-    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service)
+    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service, slots=run.slots)
     try:
         job_id = await run.backend.submit(grant, run.spec, run.models)
     except ReelrouteError as error:
         to = state_after(error)
         await run.move(job, to, failure=None if to is JobState.PLANNED else failure_of("submit", error))
         raise
-    return await run.move(job, JobState.SUBMITTED, job_id=job_id)
+    return await _keep_id(run, job, job_id)
+
+
+async def _keep_id(run: Run, job: JobRecord, job_id: str) -> JobRecord:
+    """Record the id of a job that the service took, however long the ledger is out of reach."""
+    while True:
+        try:
+            return await run.move(job, JobState.SUBMITTED, job_id=job_id)
+        except LedgerUnavailable as error:
+            log.warning("%s: job %s was taken, and cannot be recorded yet: %s", job.video, job_id, error)
+            if not await run.pause(LEDGER_WAIT_S):
+                raise
+
+
+async def _left_midway(run: Run, job: JobRecord) -> NoReturn:
+    """The run had to end before the service answered: whether it took the job, nobody knows."""
+    error = SubmissionUnknown(f"{job.video}: the run was stopped before the service answered ({run.stop.why})")
+    now = await asyncio.to_thread(run.ledger.job, job.key)
+    if now is not None and now.state is JobState.SUBMITTING:
+        await run.move(now, JobState.UNKNOWN, failure=failure_of("submit", error))
+    raise error
 
 
 def state_after(error: ReelrouteError) -> JobState:
@@ -78,16 +135,3 @@ def state_after(error: ReelrouteError) -> JobState:
 def failure_of(stage: str, error: ReelrouteError) -> Failure:
     """Write an error down as the ledger's dead-letter list keeps it."""
     return Failure(stage, error.code, error.message, error.hint)
-
-
-async def undisturbed(step: Coroutine[Any, Any, T]) -> T:
-    """Let a step end even if we are cancelled meanwhile (Ctrl-C), then be cancelled.
-
-    A request that has left is answered sooner or later; walking away would lose the job id.
-    """
-    running = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

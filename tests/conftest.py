@@ -1,4 +1,4 @@
-"""What all tests share: how properties are searched, and emulators of the clouds, each started once."""
+"""What all tests share: how properties are searched, and servers that are each started once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.emulators import s3 as s3_emulator
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.gcs_gate import GcsGate
 from tests.emulators.s3 import S3Emulator
+from tests.postgres import PostgresServer, postgres_server
 
 # No test asserts a duration, so no example has a deadline; in CI every run tries the same examples.
 settings.register_profile("reelroute", deadline=None, derandomize="CI" in os.environ)
@@ -79,3 +80,26 @@ def azure_by_tokens(running_azure_by_tokens: AzureEmulator, monkeypatch: pytest.
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(running_azure_by_tokens.certificate))
     return running_azure_by_tokens
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, started by the first test that asks for it."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """API URL of a Prefect server of the tests' own; flows of this process use it too."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    # Steps are also called outside of a flow here.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=180),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield str(PREFECT_API_URL.value())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli import demo, doctor, plan, run, serve, status
+from deployments.cli import collect, demo, doctor, plan, replay, run, serve, status
 from deployments.cli.output import Printer
 
 app = typer.Typer(
@@ -40,7 +40,9 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("collect")(collect.collect)
 app.command("status")(status.status)
+app.command("replay")(replay.replay)
 app.add_typer(serve.app, name="serve")
 
 

@@ -33,7 +33,7 @@ def demo(
     lay_out_footage(out / "footage")
     os.environ["REELROUTE_DEMO_FOOTAGE"] = str(out / "footage")
     os.environ["REELROUTE_DEMO_OUT"] = str(out)
-    summary = run_pipeline("demo", verbose=verbose)
+    summary = run_pipeline("demo", printer, verbose=verbose)
     show(summary, printer)
     for name, what in (
         ("annotated", "videos with boxes, labels and track ids: open one in a browser"),

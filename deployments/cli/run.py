@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
@@ -23,35 +23,58 @@ def run(
 ) -> None:
     """List, submit, wait, route: run a pipeline once. Safe to repeat; resumes what was left."""
     printer = Printer(as_json=as_json)
-    summary = run_pipeline(pipeline, limit=limit, wait=wait, verbose=verbose)
+    summary = run_pipeline(pipeline, printer, limit=limit, wait=wait, verbose=verbose)
     show(summary, printer)
     printer.result(summary)
     raise typer.Exit(summary["exit_code"])
 
 
-def run_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True, verbose: bool = False) -> dict[str, Any]:
-    """Run the flow in this process and return its summary.
+def run_pipeline(
+    pipeline: str, printer: Printer, *, limit: int = 0, wait: bool = True, verbose: bool = False
+) -> dict[str, Any]:
+    """Run a pipeline in this process and return its summary.
 
     Raises:
         ReelrouteError: What ended the run before it could summarise.
     """
     from config.load import load_pipeline
+
+    # Before anything slow: mistakes in the file are told at once.
+    load_pipeline(pipeline)
+
+    def start() -> Coroutine[Any, Any, dict[str, Any]]:
+        from flows.ingest import ingest
+
+        return ingest(pipeline=pipeline, limit=limit, wait=wait)
+
+    return run_flow(start, printer, verbose=verbose, stage="listing videos")
+
+
+def run_flow(
+    start: Callable[[], Coroutine[Any, Any, dict[str, Any]]], printer: Printer, *, verbose: bool, stage: str
+) -> dict[str, Any]:
+    """Run a flow in this process, with bars, until it ends or a signal winds it down; return its summary.
+
+    Args:
+        start: Imports the flow and calls it; Prefect is set up by then.
+        stage: What it does first, in words.
+
+    Raises:
+        ReelrouteError: What ended the flow before it could summarise.
+    """
     from config.settings import Settings
 
-    # Before anything slow: mistakes in the file and the settings are told at once.
-    load_pipeline(pipeline)
     settings = Settings.load()
     from deployments.cli.bars import watching
     from deployments.cli.prefect_setup import prepare_prefect
+    from deployments.cli.stopping import run_stoppable
 
     with watching(enabled=sys.stderr.isatty() and not verbose) as bars:
         bars.stage("starting Prefect")
         prepare_prefect(log_level=settings.log_level, verbose=verbose)
-        from flows.ingest import ingest
-
-        bars.stage("listing videos")
-        summary: dict[str, Any] = asyncio.run(ingest(pipeline=pipeline, limit=limit, wait=wait))
-    return summary
+        first = start()
+        bars.stage(stage)
+        return run_stoppable(lambda: first, printer.say)
 
 
 def show(summary: dict[str, Any], printer: Printer) -> None:

@@ -11,7 +11,7 @@ from deployments.cli.options import Json
 from deployments.cli.output import Printer
 
 if TYPE_CHECKING:
-    from tasks.ledger.base import Ledger
+    from tasks.ledger.base import DeliveryRecord, JobRecord, Ledger
 
 
 def status(
@@ -47,28 +47,13 @@ def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
 
     jobs, deliveries = ledger.counts(pipeline)
     troubled = [JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN]
-    failures = [
-        {"video": job.video.name, "state": str(job.state), "attempts": job.attempts, "at": job.updated_at.isoformat()}
-        | (asdict(job.failure) if job.failure else {})
-        for job in ledger.jobs(pipeline, troubled)
-    ]
+    failures = [_job(job) | (asdict(job.failure) if job.failure else {}) for job in ledger.jobs(pipeline, troubled)]
     for delivery in ledger.deliveries(pipeline, [DeliveryState.FAILED, DeliveryState.PENDING]):
         job = ledger.job(delivery.job_key, pipeline=delivery.pipeline)
         if delivery.failure is not None and job is not None:
-            failures.append(
-                {
-                    "video": job.video.name,
-                    "state": str(delivery.state),
-                    "attempts": delivery.attempts,
-                    "at": delivery.updated_at.isoformat(),
-                }
-                | asdict(delivery.failure)
-                | {"stage": f"route {delivery.route}"}
-            )
-    in_flight = [
-        {"video": job.video.name, "state": str(job.state), "job_id": job.job_id, "since": job.updated_at.isoformat()}
-        for job in ledger.jobs(pipeline, [JobState.SUBMITTING, JobState.SUBMITTED])
-    ]
+            stage = {"stage": f"route {delivery.route}"}
+            failures.append(_job(job) | _standing(delivery) | asdict(delivery.failure) | stage)
+    in_flight = [_job(job) for job in ledger.jobs(pipeline, [JobState.SUBMITTING, JobState.SUBMITTED])]
     return {
         "pipeline": pipeline,
         "jobs": {str(state): count for state, count in jobs.items()},
@@ -76,6 +61,18 @@ def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
         "failures": failures,
         "in_flight": in_flight,
     }
+
+
+def _standing(record: JobRecord | DeliveryRecord) -> dict[str, Any]:
+    """What jobs and deliveries have in common; ``at`` is the time of the last move."""
+    return {"state": str(record.state), "attempts": record.attempts, "at": record.updated_at.isoformat()}
+
+
+def _job(job: JobRecord) -> dict[str, Any]:
+    submitted = job.submitted_at.isoformat() if job.submitted_at else None
+    return {"video": job.video.name, "uri": job.video.uri, "job_id": job.job_id, "submitted_at": submitted} | _standing(
+        job
+    )
 
 
 def show(standing: dict[str, Any], printer: Printer) -> None:
@@ -95,11 +92,13 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
         printer.console.print(routes)
     for job in standing["in_flight"]:
         printer.say(
-            f"… {printable(job['video'])}: {job['state']} since {job['since']} (job {job['job_id'] or 'unknown'})"
+            f"… {printable(job['video'])}: {job['state']} since {job['at']}"
+            + (f" (job {job['job_id']})" if job["job_id"] else "")
         )
     for failure in standing["failures"]:
         code, message = failure.get("code", failure["state"]), failure.get("message", "")
         printer.say(f"✗ {printable(failure['video'])}: {failure.get('stage', '')}: {code}: {printable(message)}")
+        printer.say(f"    {failure['state']} since {failure['at']}, attempts: {failure['attempts']}")
         if failure.get("hint"):
             printer.say(f"    {failure['hint']}")
 

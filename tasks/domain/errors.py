@@ -276,6 +276,21 @@ class LedgerMissing(LedgerUnusable):
     default_hint = "`reelroute run PIPELINE` makes it; check REELROUTE_HOME and REELROUTE_LEDGER_URL"
 
 
+class LedgerUnavailable(Retryable):
+    """The ledger's database is out of reach, busy, or dropped us; what was asked may have to be asked again."""
+
+    code = "ledger_unavailable"
+    exit_code = 3
+    default_hint = "check that the database runs and lets this machine in; nothing that was recorded is lost"
+
+
+class SlotsFull(Retryable):
+    """As many jobs are open at the service as may be; nothing was changed."""
+
+    code = "slots_full"
+    default_hint = "a slot is free again when a job ends: `reelroute collect` fetches those that have"
+
+
 class LedgerConflict(Retryable):
     """Another process moved the row first; what we believed about it is out of date."""
 

@@ -137,7 +137,11 @@ class RoboflowClient:
             ObjectMissing, AccessDenied, StorageUnavailable: The local file cannot be uploaded.
         """
         body = job_request(spec, models)
-        body["input_url"] = (await self._upload(video) if isinstance(video, LocalVideo) else video).url
+        try:
+            body["input_url"] = (await self._upload(video) if isinstance(video, LocalVideo) else video).url
+        except asyncio.CancelledError:
+            # Told apart from a job request that was cut short: nothing has been asked for yet.
+            raise ServiceUnavailable(f"{self._show(str(video))}: the upload was broken off") from None
         what = "submitting a job"
         request = self._request("POST", "/videoinfer/", body=body)
         async with self._submissions:

@@ -101,13 +101,29 @@ class Move:
     pipeline: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How many jobs may be open at one service at once, over all runs and machines.
+
+    Attributes:
+        limit: So many.
+        deadline: A job that was submitted longer ago than this takes no slot any more.
+    """
+
+    limit: int
+    deadline: timedelta
+
+
 class Ledger(Protocol):
     """Jobs and deliveries, safe to share by threads, processes and machines.
 
-    Any method may raise :class:`tasks.domain.errors.LedgerUnusable`, and ``ValueError`` for a
-    time without a zone. Owners are unique names; ``pipeline`` where it is optional only chooses
-    under which name the record shows the video. Nothing that could be a signed URL is stored:
-    a service's URL, failures and outputs lose their user info and query.
+    Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,
+    :class:`tasks.domain.errors.LedgerUnavailable` when the database stayed out of reach though it
+    was tried again for a while, and ``ValueError`` for a time without a zone. Being tried again is
+    part of every method: one whose commit was made and whose answer was lost does not do its work
+    twice. Owners are unique names; ``pipeline`` where it is optional only chooses under which name
+    the record shows the video. Nothing that could be a signed URL is stored: a service's URL,
+    failures and outputs lose their user info and query.
     """
 
     def plan(self, pipeline: str, jobs: Iterable[tuple[str, VideoRef, InferenceSpec]], now: datetime) -> int:
@@ -172,6 +188,7 @@ class Ledger(Protocol):
         result_key: str | None = None,
         failure: Failure | None = None,
         pipeline: str | None = None,
+        slots: Slots | None = None,
     ) -> JobRecord:
         """Compare-and-set the state and the given facts; the lease must be ``owner``'s.
 
@@ -180,9 +197,26 @@ class Ledger(Protocol):
         is stored as given (None clears it). A lease that has passed but that nobody took over
         still counts as ours.
 
+        With ``slots`` and ``service``, the job moves only while fewer than ``slots.limit`` jobs
+        are open at that service: SUBMITTING under a lease that has not passed, or SUBMITTED for
+        less than ``slots.deadline``. Whoever asks at the same time is counted.
+
         Raises:
             LedgerConflict: The job is not in ``expected`` or the lease is not ours.
+            SlotsFull: No slot is free; nothing was changed.
             ValueError: ``JOB_MOVES`` has no such move.
+        """
+        ...
+
+    def owners(self) -> set[str]:
+        """Name everybody who holds a lease of a job or a delivery, whether it has passed or not."""
+        ...
+
+    def abandon(self, owner: str, now: datetime) -> int:
+        """Give back every lease of an owner that is known to be gone; return how many.
+
+        A delivery that it left half made becomes pending again. A job stays where it was: what
+        becomes of one that was being submitted is for whoever claims it next.
         """
         ...
 

@@ -1,16 +1,18 @@
 """The database under the ledger: its address, short transactions, and its errors in our words.
 
-What differs between SQLite and PostgreSQL is here. No table is known here.
+What differs between SQLite and PostgreSQL is here and in ``postgresql.py``. No table is known here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import stamina
 from sqlalchemy import (
     URL,
     Column,
@@ -27,14 +29,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tasks.domain.errors import LedgerUnusable
+from tasks.domain.errors import LedgerUnavailable, LedgerUnusable
 from tasks.domain.video import printable
+from tasks.ledger.postgresql import bare_address, in_our_words, normal_url, postgresql_engine
+
+T = TypeVar("T")
 
 # Longest wait for another process that is writing. Transactions last milliseconds.
 BUSY_S = 60.0
-
-# Any number, as long as it is always the same: PostgreSQL's name for the lock of whoever migrates.
-_ALONE = 7_335_387_411
+# How long we try again when the database is out of reach: a restart or a failover takes less.
+PATIENCE_S = 60.0
 
 _URL_HINT = "write sqlite:////absolute/path/ledger.db or postgresql://user:password@host/database"
 
@@ -66,7 +70,7 @@ def parse_url(text: str) -> URL:
     except (exc.ArgumentError, ValueError):
         raise LedgerUnusable("the ledger's address is not a database URL", hint=_URL_HINT) from None
     if backend == "postgresql":
-        return url
+        return normal_url(url)
     if backend != "sqlite":
         raise LedgerUnusable("the ledger's address is neither of SQLite nor of PostgreSQL", hint=_URL_HINT)
     if url.database in (None, "", ":memory:"):
@@ -91,24 +95,48 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self._turn: AbstractContextManager[Any] = nullcontext()
-        self._write_options: dict[str, Any] = {}
-        if url.get_backend_name() == "sqlite":
+        self._is_sqlite = url.get_backend_name() == "sqlite"
+        if self._is_sqlite:
             self.where = printable(str(url.database))
             self._engine = _sqlite_engine(url)
             # Threads queue here, where they wake at once; SQLite's own waiting sleeps and is not fair.
             self._turn = threading.Lock()
-            self._write_options = {"begin": "BEGIN IMMEDIATE"}
+            self._reader = self._engine.execution_options()
+            self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         else:
-            self.where = URL.create(
-                "postgresql", host=url.host, port=url.port, database=url.database
-            ).render_as_string()
-            self._engine = _postgresql_engine(url)
-        self._writer = self._engine.execution_options(**self._write_options)
+            self.where = bare_address(url)
+            self._engine = postgresql_engine(url)
+            self._writer = self._engine.execution_options()
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
+
+    def look(self, step: Callable[[Connection], T]) -> T:
+        """Run ``step`` in a transaction of :meth:`read`, again while the database is out of reach."""
+        for attempt in _patiently():
+            with attempt, self.read() as connection:
+                return step(connection)
+        raise AssertionError("the last attempt raises")
+
+    def change(self, step: Callable[[Connection], T], confirm: Callable[[Connection], T | None] | None = None) -> T:
+        """Run ``step`` in a transaction of :meth:`write`, again while the database is out of reach.
+
+        A connection that is lost while we wait for the answer to COMMIT leaves open whether the
+        step was done. Steps whose repetition does the same again need no more. Others come with
+        ``confirm``, which is then asked first for what the step would have returned; None says
+        that it was not done.
+        """
+        perhaps_done = False
+        for attempt in _patiently():
+            with attempt, self.write() as connection:
+                done = confirm(connection) if confirm is not None and perhaps_done else None
+                result = step(connection) if done is None else done
+                perhaps_done = True
+                return result
+        raise AssertionError("the last attempt raises")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database and changes nothing."""
-        with self._in_our_words(), self._engine.begin() as connection:
+        """A transaction for reading, which sees one state of the database from beginning to end."""
+        with self._in_our_words(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -120,10 +148,25 @@ class Database:
         with self._in_our_words(), self._turn, self._writer.begin() as connection:
             yield connection
 
-    def use_write_ahead_log(self) -> None:
-        """Let SQLite's readers and its writer not wait for each other; the file remembers it."""
-        if self._engine.dialect.name != "sqlite":
+    def prepare(self) -> None:
+        """See to what a database needs before it holds a ledger.
+
+        Raises:
+            LedgerUnusable: A PostgreSQL database cannot hold every text.
+        """
+        if self._is_sqlite:
+            self._use_write_ahead_log()
             return
+        with self.read() as connection:
+            encoding = connection.scalar(select(func.current_setting("server_encoding")))
+        if encoding != "UTF8":
+            raise LedgerUnusable(
+                f"the ledger {self.where} is a database in {encoding}, which cannot hold every file name",
+                hint="create one with ENCODING 'UTF8' TEMPLATE template0",
+            )
+
+    def _use_write_ahead_log(self) -> None:
+        """Let SQLite's readers and its writer not wait for each other; the file remembers it."""
         with self._in_our_words(), self._engine.connect().execution_options(begin="") as connection:
             if connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal":
                 return
@@ -143,12 +186,21 @@ class Database:
     def _in_our_words(self) -> Iterator[None]:
         try:
             yield
-        except (exc.IntegrityError, exc.ProgrammingError, exc.DataError):
-            raise  # a mistake of ours, not a state of the database
-        except (exc.DatabaseError, exc.InterfaceError) as error:
-            raise self._unusable(error.orig) from None
+        except exc.DBAPIError as error:
+            told = self._told(error)
+            if told is None:
+                raise  # a mistake of ours, not a state of the database
+            raise told from None
         except exc.TimeoutError:
-            raise LedgerUnusable(f"the ledger {self.where} has no free connection", hint="run fewer at once") from None
+            raise LedgerUnavailable(
+                f"the ledger {self.where} has no free connection", hint="run fewer at once"
+            ) from None
+
+    def _told(self, error: exc.DBAPIError) -> LedgerUnusable | LedgerUnavailable | None:
+        if not self._is_sqlite:
+            return in_our_words(error, self.where)
+        is_ours = isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError)
+        return None if is_ours else self._unusable(error.orig)
 
     def _unusable(self, cause: BaseException | None) -> LedgerUnusable:
         name = _name(cause)
@@ -157,13 +209,17 @@ class Database:
             return LedgerUnusable(
                 f"the ledger {self.where} was held by another program for more than {BUSY_S:.0f} s", hint=hint
             )
-        # The first line only: PostgreSQL goes on with the statement and its values.
-        what = str(cause).partition("\n")[0]
-        return LedgerUnusable(f"the ledger {self.where} cannot be used: {what}", hint=hint)
+        return LedgerUnusable(f"the ledger {self.where} cannot be used: {cause}", hint=hint)
+
+
+def _patiently() -> Iterable[stamina.Attempt]:
+    return stamina.retry_context(
+        on=LedgerUnavailable, attempts=None, timeout=PATIENCE_S, wait_initial=0.1, wait_max=5.0, wait_jitter=0.5
+    )
 
 
 def _name(cause: BaseException | None) -> str:
-    """SQLite's own name of an error, "" for another database's."""
+    """SQLite's own name of an error, "" if it has none."""
     return getattr(cause, "sqlite_errorname", "")
 
 
@@ -178,10 +234,16 @@ def is_any_of(column: Column[Any], values: Sequence[object]) -> ColumnElement[bo
     return func.coalesce(column, column).in_(values)
 
 
-def keep_others_out(connection: Connection) -> None:
-    """Let nobody else come past this until the transaction ends; on SQLite a writer is alone anyway."""
+def keep_others_out(connection: Connection, name: str) -> None:
+    """Let nobody else who says the same name come past this until the transaction ends.
+
+    On SQLite a writer is alone anyway.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_ALONE)))
+        number = int.from_bytes(
+            hashlib.sha256(f"reelroute {name}".encode(errors="surrogateescape")).digest()[:8], signed=True
+        )
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -210,13 +272,3 @@ def _sqlite_engine(url: URL) -> Engine:
             connection.exec_driver_sql(statement)
 
     return engine
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    except (ModuleNotFoundError, exc.NoSuchModuleError):
-        raise LedgerUnusable(
-            f"a ledger at {url.drivername}:// needs a database driver that is not installed",
-            hint="install one, such as psycopg, into reelroute's environment, or use a SQLite ledger",
-        ) from None

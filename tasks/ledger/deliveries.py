@@ -129,8 +129,8 @@ def finish_route(
     *,
     outputs: Sequence[str],
     failure: Failure | None,
-) -> None:
-    """End a delivery of ours."""
+) -> bool:
+    """End a delivery of ours; True says that it is done."""
     if to not in DELIVERY_MOVES[DeliveryState.DELIVERING]:
         raise ValueError(f"a delivery never moves from {DeliveryState.DELIVERING} to {to}")
     before = _of_job(connection, pipeline, job_key).get(route)
@@ -156,6 +156,7 @@ def finish_route(
     _save(connection, after)
     detail = f"{after.failure.stage}: {after.failure.code}" if after.failure else ", ".join(after.outputs[:1])
     tell(connection, [_line(before, after, now, detail, owner)])
+    return True
 
 
 def reset_route(connection: Connection, pipeline: str, job_key: str, route: str, now: datetime) -> bool:
@@ -165,6 +166,42 @@ def reset_route(connection: Connection, pipeline: str, job_key: str, route: str,
         return False
     _back_to_pending(connection, delivery, now, detail="asked for")
     return True
+
+
+def find_finished(
+    connection: Connection,
+    pipeline: str,
+    job_key: str,
+    route: str,
+    to: DeliveryState,
+    now: datetime,
+    *,
+    outputs: Sequence[str],
+    failure: Failure | None,
+) -> bool | None:
+    """True if exactly this end of the delivery is the last thing that was recorded of it, else None."""
+    delivery = _of_job(connection, pipeline, job_key).get(route)
+    end = (to, now, tuple(clean_output(uri) for uri in outputs), clean_failure(failure), "")
+    found = delivery and (
+        delivery.state, delivery.updated_at, delivery.outputs, delivery.failure, delivery.lease_owner
+    )  # fmt: skip
+    return True if found == end else None
+
+
+def find_reset(connection: Connection, pipeline: str, job_key: str, route: str, now: datetime) -> bool | None:
+    """True if the delivery was put back to pending exactly then, else None."""
+    delivery = _of_job(connection, pipeline, job_key).get(route)
+    is_reset = delivery is not None and (delivery.state, delivery.updated_at) == (DeliveryState.PENDING, now)
+    return True if is_reset else None
+
+
+def give_back(connection: Connection, owner: str, now: datetime) -> int:
+    """Put what an owner that is gone left half made back to pending; return how many that were."""
+    theirs = select(deliveries).where(deliveries.c.lease_owner == owner).with_for_update(skip_locked=True)
+    held = [_record(row) for row in connection.execute(theirs)]
+    for delivery in held:
+        _back_to_pending(connection, delivery, now, detail=f"{owner} is gone")
+    return len(held)
 
 
 def count_deliveries(connection: Connection, pipeline: str | None) -> dict[str, dict[DeliveryState, int]]:

@@ -63,7 +63,8 @@ def begin_stories(connection: Connection, keys: Sequence[str], pipeline: str, no
         literal(""),
     ).where(jobs.c.key.in_(keys), ~exists().where(moves.c.job_key == jobs.c.key))
     columns = ["at", "job_key", "pipeline", "subject", "before", "state", "owner", "detail"]
-    return connection.execute(insert(moves).from_select(columns, first_lines)).rowcount
+    add = insert(moves).from_select(columns, first_lines)
+    return connection.execute(add, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def story(connection: Connection, key: str) -> list[Move]:

@@ -15,11 +15,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import JOB_MOVES, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef, printable
-from tasks.ledger.base import JobRecord
-from tasks.ledger.database import insert_new, is_any_of
+from tasks.ledger.base import JobRecord, Slots
+from tasks.ledger.database import insert_new, is_any_of, keep_others_out
 from tasks.ledger.history import JOB, begin_stories, line, tell
 from tasks.ledger.redaction import bare_service, clean_failure
 from tasks.ledger.schema import jobs, pipeline_jobs, videos
+from tasks.ledger.slots import take_slot
 
 Planned = tuple[str, VideoRef, InferenceSpec]
 
@@ -51,13 +52,16 @@ _NAME = (
     .scalar_subquery()
 )
 _ONE = _records(_NAME).where(jobs.c.key == bindparam("this"))
-# On PostgreSQL the row is ours until the transaction ends; on SQLite everything is.
-_ONE_LOCKED = _ONE.with_for_update(of=jobs)
-_LOCK = select(jobs.c.id).where(jobs.c.key == bindparam("this")).with_for_update()
+# On PostgreSQL the row is ours until the transaction ends; on SQLite everything is. Its key is not:
+# a delivery whose story refers to the job need not wait, and so never waits in a circle.
+_ONE_LOCKED = _ONE.with_for_update(of=jobs, key_share=True)
+_LOCK = select(jobs.c.id).where(jobs.c.key == bindparam("this")).with_for_update(key_share=True)
 
 
 def plan_batch(connection: Connection, pipeline: str, batch: Sequence[Planned], now: datetime) -> int:
     """Record the jobs of one batch that are new, link all of them; return how many were new."""
+    # Two listings that know the same videos in different orders would wait for each other's rows.
+    keep_others_out(connection, "plan")
     batch = list({item[0]: item for item in batch}.values())  # of one listed twice, the last name counts
     keys = [key for key, _, _ in batch]
     mine = pipeline_jobs.c.pipeline == pipeline, pipeline_jobs.c.job_key.in_(keys)
@@ -176,6 +180,7 @@ def move_job(
     facts: dict[str, str],
     failure: Failure | None,
     pipeline: str | None,
+    slots: Slots | None,
 ) -> JobRecord:
     """Compare-and-set; ``facts`` are the given ones of token, job_id, service and result_key."""
     if to not in JOB_MOVES[expected]:
@@ -190,18 +195,45 @@ def move_job(
             f"it cannot become {to}"
         )
     after = _moved(before, to, now, facts, clean_failure(failure))
+    if slots is not None:
+        take_slot(connection, after.service, slots, now)
     connection.execute(_MOVE, {"this": key, **{name: getattr(after, name) for name in _MOVED}})
     detail = _detail(after, facts)
     tell(connection, [line(key, now, subject=JOB, before=expected.value, state=to.value, owner=owner, detail=detail)])
     return after
 
 
-def _moved(before: JobRecord, to: JobState, now: datetime, facts: dict[str, str], failure: Failure | None) -> JobRecord:
+def find_moved(
+    connection: Connection,
+    key: str,
+    to: JobState,
+    owner: str,
+    now: datetime,
+    *,
+    facts: dict[str, str],
+    failure: Failure | None,
+    pipeline: str | None,
+) -> JobRecord | None:
+    """The job if exactly this move of it is the last one that was made, else None."""
+    job = _locked(connection, key, pipeline)
+    is_ours = (job.state, job.lease_owner, job.updated_at) == (to, owner, now)
+    return job if is_ours and _moved(job, to, now, facts, clean_failure(failure), again=True) == job else None
+
+
+def _moved(
+    before: JobRecord,
+    to: JobState,
+    now: datetime,
+    facts: dict[str, str],
+    failure: Failure | None,
+    *,
+    again: bool = False,
+) -> JobRecord:
     changes: dict[str, Any] = {}
     if to is JobState.PLANNED:
         changes = {"token": "", "job_id": "", "service": "", "result_key": "", "submitted_at": None}
     elif to is JobState.SUBMITTING:
-        changes = {"attempts": before.attempts + 1}
+        changes = {"attempts": before.attempts + (0 if again else 1)}
     elif to is JobState.SUBMITTED:
         changes = {"submitted_at": now}
     if "service" in facts:

@@ -66,9 +66,9 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
         revision = _revision(connection, database.where)
     if revision is None and not create:
         raise LedgerMissing(f"the ledger {database.where} is empty")
-    database.use_write_ahead_log()
+    database.prepare()
     with database.write() as connection:
-        keep_others_out(connection)
+        keep_others_out(connection, "migrate")
         if _revision(connection, database.where) == REVISION:
             # A ledger that cannot be written is found here, before anything is paid: SQLite begins
             # a write transaction on a read-only file without a word, and refuses the first statement.

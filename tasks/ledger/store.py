@@ -1,4 +1,4 @@
-"""The ledger in a SQL database: one short transaction per call.
+"""The ledger in a SQL database: one short transaction per call, tried again while the database is out of reach.
 
 The SQL of jobs, deliveries and their story is in the modules beside this one.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
 from tasks.ledger import deliveries as delivery_rows
-from tasks.ledger import history
+from tasks.ledger import history, leases
 from tasks.ledger import jobs as job_rows
-from tasks.ledger.base import DeliveryRecord, JobRecord, Move
+from tasks.ledger.base import DeliveryRecord, JobRecord, Move, Slots
 from tasks.ledger.columns import aware
 from tasks.ledger.database import Database
 from tasks.ledger.redaction import is_fetchable, without_grants
@@ -36,19 +37,20 @@ class SqlLedger:
         self._database = database
 
     def plan(self, pipeline: str, jobs: Iterable[tuple[str, VideoRef, InferenceSpec]], now: datetime) -> int:
-        """Record jobs that are not known yet, batch by batch; return how many were new."""
+        """Record jobs that are not known yet, batch by batch; return how many were new.
+
+        A batch whose commit was made and whose answer was lost counts as known.
+        """
         now = aware(now)
         new = 0
         source = map(_checked, jobs)
         while batch := list(islice(source, BATCH)):
-            with self._database.write() as connection:
-                new += job_rows.plan_batch(connection, pipeline, batch, now)
+            new += self._database.change(partial(job_rows.plan_batch, pipeline=pipeline, batch=batch, now=now))
         return new
 
     def job(self, key: str, *, pipeline: str | None = None) -> JobRecord | None:
         """Read one job."""
-        with self._database.read() as connection:
-            return job_rows.read_job(connection, key, pipeline)
+        return self._database.look(lambda connection: job_rows.read_job(connection, key, pipeline))
 
     def jobs(
         self,
@@ -60,26 +62,20 @@ class SqlLedger:
     ) -> Iterator[JobRecord]:
         """Stream jobs, oldest first."""
         since = aware(seen_since) if seen_since else None
-
-        def page(after: int) -> tuple[list[JobRecord], int]:
-            with self._database.read() as connection:
-                return job_rows.read_page(
-                    connection, after, BATCH, pipeline=pipeline, states=states, uri=uri, seen_since=since
-                )
-
-        return _paged(page)
+        filters: dict[str, Any] = {"pipeline": pipeline, "states": states, "uri": uri, "seen_since": since}
+        return self._paged(partial(job_rows.read_page, size=BATCH, **filters))
 
     def claim(
         self, key: str, owner: str, lease: timedelta, now: datetime, *, pipeline: str | None = None
     ) -> JobRecord | None:
         """Take or renew a job's lease; None if it is somebody else's."""
-        with self._database.write() as connection:
-            return job_rows.claim_job(connection, key, _named(owner), lease, aware(now), pipeline)
+        asked = key, _named(owner), lease, aware(now), pipeline
+        return self._database.change(lambda connection: job_rows.claim_job(connection, *asked))
 
     def release(self, key: str, owner: str) -> None:
         """Give a lease back if it is still the owner's."""
-        with self._database.write() as connection:
-            job_rows.release_job(connection, key, _named(owner))
+        asked = key, _named(owner)
+        self._database.change(lambda connection: job_rows.release_job(connection, *asked))
 
     def move(
         self,
@@ -95,54 +91,52 @@ class SqlLedger:
         result_key: str | None = None,
         failure: Failure | None = None,
         pipeline: str | None = None,
+        slots: Slots | None = None,
     ) -> JobRecord:
         """Compare-and-set a job's state and facts, and keep the move."""
         given = {"token": token, "job_id": job_id, "service": service, "result_key": result_key}
         facts = {name: value for name, value in given.items() if value is not None}
-        with self._database.write() as connection:
-            return job_rows.move_job(
-                connection,
-                key,
-                expected,
-                to,
-                _named(owner),
-                aware(now),
-                facts=facts,
-                failure=failure,
-                pipeline=pipeline,
-            )
+        asked: dict[str, Any] = {"key": key, "to": to, "owner": _named(owner), "now": aware(now), "facts": facts}
+        asked |= {"failure": failure, "pipeline": pipeline}
+        return self._database.change(
+            partial(job_rows.move_job, expected=expected, slots=slots, **asked),
+            partial(job_rows.find_moved, **asked),
+        )
+
+    def owners(self) -> set[str]:
+        """Everybody who is named in a lease."""
+        return self._database.look(leases.owners)
+
+    def abandon(self, owner: str, now: datetime) -> int:
+        """Give back every lease of an owner that is gone."""
+        asked = _named(owner), aware(now)
+        return self._database.change(lambda connection: leases.abandon(connection, *asked))
 
     def set_info(self, key: str, info: VideoInfo) -> None:
         """Remember what probing a job's video found."""
-        with self._database.write() as connection:
-            job_rows.set_job_info(connection, key, info)
+        self._database.change(lambda connection: job_rows.set_job_info(connection, key, info))
 
     def plan_deliveries(
         self, pipeline: str, job_key: str, routes: dict[str, str], now: datetime
     ) -> list[DeliveryRecord]:
         """Ensure a delivery per route; return those not delivered yet."""
-        with self._database.write() as connection:
-            return delivery_rows.plan_routes(connection, pipeline, job_key, routes, aware(now))
+        asked = pipeline, job_key, routes, aware(now)
+        return self._database.change(lambda connection: delivery_rows.plan_routes(connection, *asked))
 
     def deliveries(
         self, pipeline: str | None = None, states: Sequence[DeliveryState] = (), *, job_key: str = ""
     ) -> Iterator[DeliveryRecord]:
         """Stream deliveries, oldest first."""
-
-        def page(after: int) -> tuple[list[DeliveryRecord], int]:
-            with self._database.read() as connection:
-                return delivery_rows.read_page(
-                    connection, after, BATCH, pipeline=pipeline, states=states, job_key=job_key
-                )
-
-        return _paged(page)
+        return self._paged(
+            partial(delivery_rows.read_page, size=BATCH, pipeline=pipeline, states=states, job_key=job_key)
+        )
 
     def claim_delivery(
         self, pipeline: str, job_key: str, route: str, owner: str, lease: timedelta, now: datetime
     ) -> DeliveryRecord | None:
         """Begin a delivery, take over a dead one, or renew ours."""
-        with self._database.write() as connection:
-            return delivery_rows.claim_route(connection, pipeline, job_key, route, _named(owner), lease, aware(now))
+        asked = pipeline, job_key, route, _named(owner), lease, aware(now)
+        return self._database.change(lambda connection: delivery_rows.claim_route(connection, *asked))
 
     def finish_delivery(
         self,
@@ -157,47 +151,46 @@ class SqlLedger:
         failure: Failure | None = None,
     ) -> None:
         """End a delivery that is ours."""
-        with self._database.write() as connection:
-            delivery_rows.finish_route(
-                connection,
-                pipeline,
-                job_key,
-                route,
-                _named(owner),
-                to,
-                aware(now),
-                outputs=outputs,
-                failure=failure,
-            )
+        asked: dict[str, Any] = {"pipeline": pipeline, "job_key": job_key, "route": route, "to": to, "now": aware(now)}
+        asked |= {"outputs": outputs, "failure": failure}
+        self._database.change(
+            partial(delivery_rows.finish_route, owner=_named(owner), **asked),
+            partial(delivery_rows.find_finished, **asked),
+        )
 
     def reset_delivery(self, pipeline: str, job_key: str, route: str, now: datetime) -> bool:
         """Put an ended delivery back to pending."""
-        with self._database.write() as connection:
-            return delivery_rows.reset_route(connection, pipeline, job_key, route, aware(now))
+        asked = pipeline, job_key, route, aware(now)
+        return self._database.change(
+            lambda connection: delivery_rows.reset_route(connection, *asked),
+            lambda connection: delivery_rows.find_reset(connection, *asked),
+        )
 
     def counts(self, pipeline: str | None = None) -> tuple[dict[JobState, int], dict[str, dict[DeliveryState, int]]]:
         """Count jobs by state, and deliveries by route and state."""
-        with self._database.read() as connection:
-            return job_rows.count_jobs(connection, pipeline), delivery_rows.count_deliveries(connection, pipeline)
+        return self._database.look(
+            lambda connection: (
+                job_rows.count_jobs(connection, pipeline),
+                delivery_rows.count_deliveries(connection, pipeline),
+            )
+        )
 
     def story(self, key: str) -> list[Move]:
         """Every move of a job and its deliveries, oldest first."""
-        with self._database.read() as connection:
-            return history.story(connection, key)
+        return self._database.look(lambda connection: history.story(connection, key))
+
+    def _paged(self, read: Callable[..., tuple[list[Record], int]]) -> Iterator[Record]:
+        """Stream page after page, with no transaction open while the caller works on a record."""
+        after = 0
+        while True:
+            records, after = self._database.look(partial(read, after=after))
+            yield from records
+            if len(records) < BATCH:
+                return
 
     def close(self) -> None:
         """Close connections."""
         self._database.close()
-
-
-def _paged(page: Callable[[int], tuple[list[Record], int]]) -> Iterator[Record]:
-    """Stream page after page, with no transaction open while the caller works on a record."""
-    after = 0
-    while True:
-        records, after = page(after)
-        yield from records
-        if len(records) < BATCH:
-            return
 
 
 def _named(owner: str) -> str:

@@ -29,7 +29,8 @@ class Delivery:
         model_classes: model key in the results -> class names in the order of the model's ids,
             as the service's control plane gave them; may lack a model.
         predictions: Parsed, thresholded by nobody yet, every detection with a track id.
-        results_file: The service's JSON as it came, on local disk, not compressed.
+        results_file: The service's JSON as it came, on local disk, not compressed; its folder is
+            the run's own and a place to stage things in.
         open_video: Opens the video for reading (seekable, ranged); the caller closes it.
     """
 

@@ -55,7 +55,7 @@ class ResultsSink:
     def deliver(self, delivery: Delivery) -> Receipt:
         """Store one video's results in each format; nothing is held whole in memory."""
         outputs = []
-        with _staging() as folder:
+        with _staging(delivery.results_file.parent) as folder:
             if "json" in self._formats:
                 packed = folder / "results.json.gz"
                 _compress(delivery.results_file, packed)
@@ -132,14 +132,14 @@ class ResultsSink:
 
 
 @contextmanager
-def _staging() -> Iterator[Path]:
-    """Lend a folder on local disk.
+def _staging(work: Path) -> Iterator[Path]:
+    """Lend a folder on local disk, among the run's own work: what a killed run leaves there is cleared away.
 
     Raises:
         StorageUnavailable: The local disk is full or refuses.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="reelroute-") as folder:
+        with tempfile.TemporaryDirectory(prefix="staging-", dir=work) as folder:
             yield Path(folder)
     except OSError as error:
         raise StorageUnavailable(f"cannot stage results on the local disk: {error.strerror or error}") from None

@@ -63,7 +63,7 @@ class VideoSink:
             Overlay(model, delivery.predictions.frame_index, delivery.info, self._interpolate, self._min_confidence)
             for model in models
         ]
-        with _staging() as folder:
+        with _staging(delivery.results_file.parent) as folder:
             target = folder / "annotated.mp4"
             frames, notes = _draw(delivery, overlays, target)
             self._store.upload(key, target, content_type="video/mp4")
@@ -109,14 +109,14 @@ def _draw(delivery: Delivery, overlays: Sequence[Overlay], target: Path) -> tupl
 
 
 @contextmanager
-def _staging() -> Iterator[Path]:
-    """Lend a folder on local disk.
+def _staging(work: Path) -> Iterator[Path]:
+    """Lend a folder on local disk, among the run's own work: what a killed run leaves there is cleared away.
 
     Raises:
         StorageUnavailable: The local disk is full or refuses.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="reelroute-") as folder:
+        with tempfile.TemporaryDirectory(prefix="staging-", dir=work) as folder:
             yield Path(folder)
     except OSError as error:
         raise StorageUnavailable(f"cannot stage a video on the local disk: {error.strerror or error}") from None

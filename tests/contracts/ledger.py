@@ -13,6 +13,7 @@ from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
 from tests.contracts.ledger_deliveries import ChangedRouteContract, DeliveryContract, DeliveryListContract
 from tests.contracts.ledger_jobs import InfoContract, LeaseContract, PlanContract, StreamContract
+from tests.contracts.ledger_limits import AbandonContract, SlotContract
 from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContract
 from tests.contracts.ledger_races import KillContract, RaceContract
 from tests.contracts.ledger_text import TextContract
@@ -30,6 +31,8 @@ class LedgerContract(
     DeliveryContract,
     ChangedRouteContract,
     DeliveryListContract,
+    SlotContract,
+    AbandonContract,
     RaceContract,
     KillContract,
 ):

@@ -1,4 +1,4 @@
-"""One Prefect server and one inference service for all tests of whole runs."""
+"""One inference service for all tests of whole runs, and the command line as people call it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,6 @@ routes:
   - {{to: lightly, datasource: "{out}/lightly", task_name: yard}}
   - {{to: labelbox, upload: false, uri: "{out}/labelbox"}}
 """
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """API URL of a Prefect server of the tests' own; flows of this process use it too."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # Steps are also called outside of a flow here.
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with (
-        prefect_test_harness(server_startup_timeout=180),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield str(PREFECT_API_URL.value())
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import stamina
 
-from flows.pool import infer_all
+from flows.pool import Pool
 from flows.routing import Router
 from tasks.domain.errors import (
     AuthRefused,
@@ -62,7 +62,7 @@ def go(run: Run, rig: Rig) -> Outcome:
         rig.listed(run)
         plan = make_plan(run, 0)
         async with Router(run, outcome) as router:
-            await infer_all(run, plan.todo, outcome, wait=True, finished=router.put)
+            await Pool(run, outcome, router.put).infer_all(plan.todo)
         return outcome
 
     return asyncio.run(steps())
@@ -136,7 +136,7 @@ def test_results_of_a_dead_run_are_routed_by_the_next(rig: Rig) -> None:
     first = rig.run()
     rig.listed(first)
     plan = make_plan(first, 0)
-    asyncio.run(infer_all(first, plan.todo, Outcome(), wait=True, finished=lambda _: None))
+    asyncio.run(Pool(first, Outcome(), lambda _: None).infer_all(plan.todo))
     outcome = go(rig.run(), rig)
 
     assert (0, 3, 3) == (outcome.submitted, outcome.delivered["lightly"], rig.backend.taken)
@@ -146,7 +146,7 @@ def test_a_delivery_that_died_half_way_is_made_again(rig: Rig) -> None:
     """A claim whose owner is gone is taken over once its lease has passed."""
     first = rig.run()
     rig.listed(first)
-    asyncio.run(infer_all(first, make_plan(first, 0).todo, Outcome(), wait=True, finished=lambda _: None))
+    asyncio.run(Pool(first, Outcome(), lambda _: None).infer_all(make_plan(first, 0).todo))
     for delivery in list(first.ledger.deliveries("yard")):
         first.ledger.claim_delivery("yard", delivery.job_key, delivery.route, "dead", first.lease, rig.clock())
     rig.clock.now += 2 * first.lease
@@ -233,7 +233,7 @@ def test_older_results_do_not_replace_newer_ones(rig: Rig) -> None:
     first = rig.run()
     rig.listed(first)
     plan = make_plan(first, 0)
-    asyncio.run(infer_all(first, plan.todo, Outcome(), wait=False, finished=lambda _: None))
+    asyncio.run(Pool(first, Outcome(), lambda _: None, wait=False).infer_all(plan.todo))
     outcome = go(rig.run(inference=", confidence: 0.9"), rig)
 
     assert 6 == outcome.succeeded

@@ -120,6 +120,22 @@ def test_no_secret_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:hunter2@db.example:5433/reelroute?sslmode=verify-full",
+        "postgresql+psycopg://ann:p%40%2F@[::1]/reelroute",
+        "postgresql://ann@db/reelroute",
+        "postgresql:///reelroute?host=/var/run/postgresql",
+    ],
+)
+def test_a_database_s_url_is_kept_as_it_is_written(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """With or without a password, which does not show."""
+    settings = load(monkeypatch, REELROUTE_LEDGER_URL=url)
+    assert url == settings.ledger_url.get_secret_value()
+    assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
         ("REELROUTE_LEDGER_URL", "ledger.db", "its value is not the URL of a ledger"),
@@ -128,7 +144,19 @@ def test_no_secret_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REELROUTE_LEDGER_URL", "sqlite:///", "its value names no file"),
         ("REELROUTE_LEDGER_URL", "sqlite:///:memory:", "its value names no file"),
         ("REELROUTE_LEDGER_URL", "sqlite://relative.db", "its value names no file"),
-        ("REELROUTE_LEDGER_URL", "postgresql+psycopg://u:hunter2@h/db", "postgresql ledger, which is not available"),
+        ("REELROUTE_LEDGER_URL", "postgres://u:hunter2@h/db", "did you mean 'postgresql'?"),
+        ("REELROUTE_LEDGER_URL", "postgresql+pg8000://u:hunter2@h/db", "a driver that is not available"),
+        ("REELROUTE_LEDGER_URL", "postgresql://", "its value names no host"),
+        ("REELROUTE_LEDGER_URL", "postgresql:///db", "its value names no host"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:hunter2@/db", "its value names no host"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:hunter2@h:0/db", "its value names no host"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:hunter2@h", "its value names no database"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:hunter2@h/?sslmode=x", "its value names no database"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:hunter2@h:port/db", "its value cannot be read"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:p@hunter2@h/db", "its value cannot be read"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:p/hunter2@h/db", "its value cannot be read"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u/hunter2@h/db", "its value cannot be read"),
+        ("REELROUTE_LEDGER_URL", "postgresql://u:p#hunter2@h/db", "its value"),
         ("REELROUTE_LEDGER_URL", "mysql://u:hunter2@h/db", "its value is not the URL of a ledger"),
         ("REELROUTE_RESULTS_URL", "s4://bucket/x", "is not in a kind of store that reelroute knows"),
         ("REELROUTE_RESULTS_URL", "s3://k:hunter2@bucket/x", "the value has more than a name"),

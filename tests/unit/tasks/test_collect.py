@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import gzip
 import json
+import os
+import signal
+from typing import Any
 
 import pytest
 
@@ -18,10 +23,12 @@ from tasks.domain.errors import (
     ResultExpired,
     ResultInvalid,
     ServiceUnavailable,
+    StorageUnavailable,
 )
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
+from tasks.stop import Stop
 from tasks.submit import submit_job
 from tests.rig import Rig, results
 
@@ -200,3 +207,71 @@ def test_missing_predictions_of_a_model_are_named(rig: Rig) -> None:
 
     with pytest.raises(ResultInvalid, match="oidv4"):
         read_results(run, job, path)
+
+
+async def test_a_full_disk_leaves_the_job_at_the_service(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was paid for is fetched by a later run, once there is room; the error says what to do."""
+    run = rig.run()
+    job = await submitted(rig, run)
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("tasks.collect.shutil.copyfileobj", no_room)
+        with pytest.raises(StorageUnavailable, match="No space left") as raised:
+            await collect_job(run, job)
+
+    assert ("storage_unavailable", 3) == (raised.value.code, raised.value.exit_code)
+    assert "make room" in raised.value.hint
+    assert JobState.SUBMITTED is kept(run, job).state
+    assert [] == list(run.results.list())
+    assert JobState.SUCCEEDED is (await collect_job(run, kept(run, job))).state
+
+
+async def test_damaged_stored_results_are_named(rig: Rig) -> None:
+    """A results store that lost bytes does not take the whole route down."""
+    run = rig.run()
+    job = await collect_job(run, await submitted(rig, run))
+    packed = run.results.read(job.result_key)
+    run.results.write(job.result_key, packed[:-20])
+
+    with run.work_folder() as folder, pytest.raises(ResultInvalid, match="damaged"):
+        fetch_results(run, job, folder / "back.json")
+
+
+async def test_asked_to_stop_a_waiting_job_is_left_at_the_service(rig: Rig) -> None:
+    """The wait ends at once and decides nothing."""
+    run = rig.run()
+    rig.backend.checks = [False] * 5
+    job = await submitted(rig, run)
+    run.sleep = lambda _: _stop_then_sleep(run)
+
+    left = await collect_job(run, job)
+
+    assert (JobState.SUBMITTED, JobState.SUBMITTED) == (left.state, kept(run, job).state)
+    assert 4 == len(rig.backend.checks)
+
+
+async def _stop_then_sleep(run: Run) -> None:
+    run.stop.ask(signal.SIGTERM)
+    await asyncio.sleep(3600)
+
+
+async def test_a_download_that_hangs_is_cut_short_and_the_job_stays(rig: Rig) -> None:
+    """A later run downloads it again; nothing half of it is stored."""
+    run = rig.run()
+    run.stop = Stop(grace_s=0.01)
+
+    async def hang(*_: Any, **__: Any) -> int:
+        run.stop.ask(signal.SIGTERM)
+        await asyncio.sleep(3600)
+        return 0
+
+    rig.backend.download = hang  # type: ignore[method-assign]
+    job = await submitted(rig, run)
+
+    left = await collect_job(run, job)
+
+    assert (JobState.SUBMITTED, []) == (left.state, list(run.results.list()))
+    assert [] == list((rig.folder / "home" / "work").iterdir())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,8 @@ from tasks.domain.job import JobState
 from tasks.inference.base import LocalVideo
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
-from tasks.submit import ATTEMPTS, LONGEST_WAIT_S, state_after, submit_job, undisturbed
+from tasks.stop import Stop
+from tasks.submit import ATTEMPTS, LONGEST_WAIT_S, state_after, submit_job
 from tests.rig import Rig
 
 
@@ -178,23 +181,6 @@ async def test_a_job_without_our_lease_is_not_submitted(rig: Rig) -> None:
     assert [] == rig.backend.asked
 
 
-async def test_ctrl_c_waits_for_the_answer_of_a_request_that_has_left() -> None:
-    """Cancelled in the middle, a step ends first: its answer is not thrown away."""
-    done = []
-
-    async def step() -> None:
-        await asyncio.sleep(0.02)
-        done.append(True)
-
-    running = asyncio.create_task(undisturbed(step()))
-    await asyncio.sleep(0)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-    assert [True] == done
-
-
 @pytest.mark.parametrize(
     ("error", "state"),
     [
@@ -212,3 +198,48 @@ async def test_ctrl_c_waits_for_the_answer_of_a_request_that_has_left() -> None:
 def test_every_kind_of_error_leaves_the_job_where_it_belongs(error: ReelrouteError, state: JobState) -> None:
     """Ambiguous is unknown, what may pass is planned, the rest is failed."""
     assert state is state_after(error)
+
+
+async def test_a_run_that_has_to_end_before_the_answer_records_that_nobody_knows(rig: Rig) -> None:
+    """Cut short in mid-request: the job is unknown at once, not after somebody finds it."""
+    run = rig.run()
+    job = held(rig, run)
+    run.stop = Stop(grace_s=0.01)
+
+    async def hang(*_: Any, **__: Any) -> str:
+        run.stop.ask(signal.SIGTERM)
+        await asyncio.sleep(3600)
+        return "never"
+
+    rig.backend.submit = hang  # type: ignore[method-assign]
+    with pytest.raises(SubmissionUnknown, match="SIGTERM"):
+        await submit_job(run, job)
+
+    kept = run.ledger.job(job.key)
+    assert kept is not None
+    assert JobState.UNKNOWN is kept.state
+
+
+async def test_an_answer_that_comes_within_the_grace_is_recorded(rig: Rig) -> None:
+    """Asked to stop while the request is under way, we wait for the job id."""
+    run = rig.run()
+    rig.backend.before_answer = lambda: run.stop.ask(signal.SIGTERM)
+
+    job = await submit_job(run, held(rig, run))
+
+    assert (JobState.SUBMITTED, "job-1") == (job.state, job.job_id)
+
+
+async def test_no_second_attempt_is_made_once_the_run_is_to_stop(rig: Rig) -> None:
+    """A 429 is not waited out any more; the job stays planned."""
+    run = rig.run()
+    rig.backend.submits = [RateLimited("slow down", retry_after_s=60.0)]
+    rig.backend.before_answer = lambda: run.stop.ask(signal.SIGTERM)
+    job = held(rig, run)
+
+    with pytest.raises(RateLimited):
+        await submit_job(run, job)
+
+    kept = run.ledger.job(job.key)
+    assert kept is not None
+    assert (JobState.PLANNED, 1, []) == (kept.state, len(rig.backend.asked), rig.clock.slept)

@@ -228,17 +228,19 @@ def test_finishing_a_run_without_deliveries_touches_nothing() -> None:
     assert {} == contents(store)
 
 
-def test_a_full_local_disk_is_retried_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trouble with staging ends as a retryable error, and what was staged is gone."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "staging"))
-    (tmp_path / "staging").mkdir()
+def test_a_full_local_disk_is_retried_and_leaves_nothing(tmp_path: Path) -> None:
+    """Trouble with staging, which is done beside the results, is retryable, and what was staged is gone."""
+    delivery = make_delivery(tmp_path, SEEN)
+    staged = []
 
     def fail(predictions: Predictions, target: Path) -> None:
         target.write_text("half")
+        staged.append(target)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     sink = ResultsSink(MemoryStorage(), write_parquet=fail)
     with pytest.raises(StorageUnavailable, match="No space left"):
-        sink.deliver(make_delivery(tmp_path, SEEN))
+        sink.deliver(delivery)
 
-    assert [] == list((tmp_path / "staging").iterdir())
+    assert delivery.results_file.parent == staged[0].parent.parent
+    assert not staged[0].parent.exists()

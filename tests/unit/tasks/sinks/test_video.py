@@ -182,25 +182,20 @@ def test_errors_of_the_source_come_through(tmp_path: Path) -> None:
         sink(MemoryStorage()).deliver(delivery)
 
 
-def test_errors_of_the_target_come_through_and_nothing_is_left_on_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_the_target_come_through_and_nothing_is_left_on_disk(tmp_path: Path) -> None:
     """A store that refuses the upload fails the delivery; the staged file is gone."""
-    staging = tmp_path / "staging"
-    staging.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(staging))
-    clip = write_clip(tmp_path / "in.mp4", frames=3)
+    delivery = delivery_of(write_clip(tmp_path / "in.mp4", frames=3), tmp_path, [[]])
+    before = set(tmp_path.rglob("*"))
     with pytest.raises(StorageUnavailable):
-        sink(FailingStorage(MemoryStorage(), 0)).deliver(delivery_of(clip, tmp_path, [[]]))
-    assert [] == list(staging.iterdir())
+        sink(FailingStorage(MemoryStorage(), 0)).deliver(delivery)
+    assert before == set(tmp_path.rglob("*"))
 
 
-def test_a_local_disk_that_refuses_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_disk_that_refuses_is_told_as_such(tmp_path: Path) -> None:
     """Without a place to stage the copy, the delivery may be tried again."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
-    clip = write_clip(tmp_path / "in.mp4", frames=3)
+    delivery = delivery_of(write_clip(tmp_path / "in.mp4", frames=3), tmp_path, [[]])
     with pytest.raises(StorageUnavailable, match="local disk"):
-        sink(MemoryStorage()).deliver(delivery_of(clip, tmp_path, [[]]))
+        sink(MemoryStorage()).deliver(replace(delivery, results_file=tmp_path / "absent" / "results.json"))
 
 
 def test_nothing_spans_videos(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Take failures up again, or route stored results again without paying."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from prefect import flow, task
+
+from flows.ingest import ended
+from flows.pool import Pool
+from flows.routing import Router
+from tasks.discover import Discovery
+from tasks.domain.errors import InputInvalid, ReelrouteError
+from tasks.ledger.base import JobRecord
+from tasks.plan import Plan, make_plan
+from tasks.policies import STEP
+from tasks.replay import Selection, Wanted, ask_again, plan_again, reset_deliveries, select
+from tasks.report import Outcome, report_run
+from tasks.run import Run, open_run
+from tasks.submit import failure_of
+
+
+@flow(name="replay", flow_run_name="replay {pipeline}", persist_result=False)
+async def replay(
+    pipeline: str,
+    failed: bool = False,
+    unknown: bool = False,
+    route: str = "",
+    video: str = "",
+    pay: bool = False,
+) -> Any:
+    """Take up what failed; without a switch only what costs nothing.
+
+    Args:
+        pipeline: Name of a file in config/pipelines, or a path to one.
+        failed: Failed and expired jobs too: the service is asked for late results first, and
+            what it does not have is submitted, and paid, again.
+        unknown: Submit jobs of which nobody knows whether the service took them; some may be billed twice.
+        route: Deliver stored results to this route again; nothing else.
+        video: Only this video: its URI or its name.
+        pay: Agree to what may be paid again.
+    """
+    async with open_run(pipeline) as run:
+        if route and route not in run.fingerprints:
+            raise InputInvalid(f"pipeline {run.pipeline.name} has no route {route!r}")
+        wanted = Wanted(failed, unknown, route, video)
+        chosen = await asyncio.to_thread(select, run.ledger, run.pipeline, run.spec, wanted)
+        if chosen.may_pay and not pay:
+            raise InputInvalid(f"{chosen.may_pay} jobs may be paid again, and nobody agreed to it", hint="set pay")
+        outcome = Outcome(resumed=chosen.keys)
+        await asyncio.to_thread(reset_deliveries, run, chosen.deliver)
+        plan, revived = await take_up(run, chosen, outcome)
+        async with Router(run, outcome) as router:
+            await Pool(run, outcome, router.put).infer_all(plan.todo, revived)
+        found = Discovery(len(chosen.keys), 0, chosen.left_alone)
+        return ended(await report_run(run, found, plan, outcome, command="replay"))
+
+
+@task(name="take up", **STEP)
+async def take_up(run: Run, chosen: Selection, outcome: Outcome) -> tuple[Plan, list[JobRecord]]:
+    """Ask for late results, and plan what is left; returns what to submit, and what is at the service after all."""
+    revived: list[JobRecord] = []
+    again = list(chosen.submit)
+    for key in chosen.ask:
+        if run.stop.asked:
+            break
+        try:
+            job = await ask_again(run, key)
+        except ReelrouteError as error:
+            outcome.passing[key] = failure_of("poll", error)
+            continue
+        if job is None:
+            again.append(key)
+        else:
+            revived.append(job)
+    planned = [] if run.stop.asked else [await plan_again(run, key) for key in again]
+    probed = [] if run.stop.asked else [await plan_again(run, key) for key in chosen.probe]
+    # What could not be inferred is looked at once more; if it can be now, the next run submits it.
+    await asyncio.to_thread(make_plan, run, 0, [job for job in probed if job is not None])
+    plan = await asyncio.to_thread(make_plan, run, 0, [job for job in planned if job is not None])
+    return plan, revived

@@ -1,0 +1,31 @@
+"""Who holds what, and giving back what the dead held. Functions within a transaction that the caller opened."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, union, update
+
+from tasks.ledger.deliveries import give_back
+from tasks.ledger.schema import deliveries, jobs
+
+_OWNERS = union(
+    select(jobs.c.lease_owner).where(jobs.c.lease_owner != ""),
+    select(deliveries.c.lease_owner).where(deliveries.c.lease_owner != ""),
+)
+
+
+def owners(connection: Connection) -> set[str]:
+    """Everybody who is named in a lease."""
+    return set(connection.execute(_OWNERS).scalars())
+
+
+def abandon(connection: Connection, owner: str, now: datetime) -> int:
+    """Give back every lease of an owner that is gone; return how many."""
+    # A row that somebody has locked is being taken over, or given back by a run that started with
+    # us: it is left to them, so that nobody waits and nobody waits in a circle.
+    theirs = select(jobs.c.id).where(jobs.c.lease_owner == owner).with_for_update(skip_locked=True, key_share=True)
+    held = connection.execute(theirs).scalars().all()
+    if held:
+        connection.execute(update(jobs).where(jobs.c.id.in_(held)).values(lease_owner="", lease_until=None))
+    return len(held) + give_back(connection, owner, now)

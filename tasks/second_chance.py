@@ -1,0 +1,45 @@
+"""A job that failed because its signed URL had died is signed anew and submitted once more."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from tasks.domain.errors import JobFailed, ReelrouteError
+from tasks.domain.job import JobState
+from tasks.ledger.base import JobRecord
+from tasks.plan import Allowance, Assessment, sampled_frames_of
+from tasks.run import Run
+
+# A service that fetches too late is told 403 (S3, Azure) or 400 with such a word (Google), and may
+# say no more of it than that it could not read its input.
+_REFUSED = re.compile(r"\b403\b|forbidden|access.?denied|\bexpired\b|signaturedoesnotmatch", re.IGNORECASE)
+_MAY_BE = frozenset({"access_denied", "object_missing", "job_failed"})
+
+
+def died_of_its_url(run: Run, job: JobRecord, error: ReelrouteError) -> bool:
+    """Say whether a job failed because its URL no longer worked: the service says so, or its time had passed."""
+    if not isinstance(error, JobFailed):
+        return False
+    if error.code == "access_denied" or _REFUSED.search(error.message):
+        return True
+    signed = job.submitted_at
+    return error.code in _MAY_BE and signed is not None and run.clock() >= signed + run.pipeline.inference.url_lifetime
+
+
+async def second_chance(run: Run, job: JobRecord) -> JobRecord | None:
+    """Plan a failed job that we hold once more, within the budget; None if it had its chance, or nothing is left."""
+    moves = await asyncio.to_thread(run.ledger.story, job.key)
+    again = (JobState.FAILED, JobState.PLANNED)
+    if any((move.before, move.state) == again for move in moves if move.subject == "job"):
+        return None
+    if job.info is not None:
+        found = Assessment(job.video, job.info, sampled_frames_of(job.info, job.spec.fps), None)
+        if run.allowance is None:
+            run.allowance = Allowance(run.pipeline.budget)
+        if run.allowance.refuses(found):
+            return None
+    now = await asyncio.to_thread(run.ledger.job, job.key, pipeline=run.pipeline.name)
+    if now is None or now.state is not JobState.FAILED:
+        return None
+    return await run.move(now, JobState.PLANNED, failure=now.failure)

@@ -1,0 +1,136 @@
+"""The pool: backlog and new work at once, and every video's end counted, on a real Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+
+from flows.pool import Pool
+from tasks.domain.errors import AccessDenied, AuthRefused, ReelrouteError
+from tasks.domain.job import JobState
+from tasks.infer import advance
+from tasks.inference.base import JobStatus
+from tasks.plan import make_plan
+from tasks.report import Outcome
+from tasks.run import Run
+from tests.clips import write_clip
+from tests.rig import Rig, ScriptedBackend
+
+pytestmark = pytest.mark.engine
+
+BACKLOG = 12
+
+
+class Gate(ScriptedBackend):
+    """A service whose jobs end only when all of them have been asked about."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__()
+        self.jobs = jobs
+        self.asked_for: set[str] = set()
+
+    async def check(self, job_id: str) -> JobStatus:
+        self.asked_for.add(job_id)
+        if len(self.asked_for) < self.jobs:
+            await asyncio.sleep(0)
+            return JobStatus(False)
+        return await super().check(job_id)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, prefect_server: str) -> Rig:
+    """A run's surroundings, with a folder of clips."""
+    rig = Rig(tmp_path)
+    rig.videos.mkdir()
+    first = write_clip(rig.videos / "0.mp4", frames=25)
+    for n in range(1, BACKLOG):
+        (rig.videos / f"{n}.mp4").write_bytes(first.read_bytes())
+    return rig
+
+
+async def pooled(run: Run, todo: list[str], **switches: Any) -> tuple[Outcome, list[str]]:
+    """Run the pool as a flow does; returns what it counted and whose results it named."""
+    outcome, stored = Outcome(), list[str]()
+
+    @flow(name="pool", persist_result=False)
+    async def work() -> None:
+        await Pool(run, outcome, stored.append, **switches).infer_all(todo)
+
+    await work()
+    return outcome, stored
+
+
+async def leave_all_in_flight(rig: Rig, run: Run) -> None:
+    """Submit every video, as a run with --no-wait does."""
+    for job in rig.listed(run):
+        async with run.holding(job.key) as held:
+            assert held is not None
+            await advance(run, held, wait=False)
+
+
+async def test_a_backlog_larger_than_the_pool_is_polled_as_a_whole(rig: Rig) -> None:
+    """Jobs at the service need no worker: with two workers all twelve are asked about before one has ended."""
+    rig.backend = gate = Gate(BACKLOG)
+    await leave_all_in_flight(rig, rig.run())
+    gate.asked_for.clear()
+    later = rig.run(inference=", max_in_flight: 2")
+
+    outcome, stored = await pooled(later, [])
+
+    assert (BACKLOG, 0, BACKLOG) == (outcome.succeeded, outcome.submitted, len(set(stored)))
+    assert BACKLOG == gate.taken
+    assert {JobState.SUCCEEDED} == {job.state for job in later.ledger.jobs("yard")}
+
+
+async def test_asked_once_what_is_not_done_stays(rig: Rig) -> None:
+    """One question per job and no more."""
+    await leave_all_in_flight(rig, rig.run())
+    rig.backend.checks += [False] * (BACKLOG - 1) + [True]
+
+    outcome, stored = await pooled(rig.run(), [], once=True)
+
+    assert (1, 1, []) == (outcome.succeeded, len(stored), rig.backend.checks)
+
+
+async def test_a_run_that_is_stopped_submits_nothing_more(rig: Rig) -> None:
+    """The submission under way is recorded; the others stay planned."""
+    run = rig.run(inference=", max_in_flight: 1")
+    rig.listed(run)
+    todo = make_plan(run, 0).todo
+    rig.backend.before_answer = lambda: run.stop.ask(15)
+
+    outcome, _ = await pooled(run, todo)
+
+    assert (1, 1) == (outcome.submitted, rig.backend.taken)
+    states = sorted(str(job.state) for job in run.ledger.jobs("yard"))
+    assert ["planned"] * (BACKLOG - 1) + ["submitted"] == states
+    assert {""} == {job.lease_owner for job in run.ledger.jobs("yard")}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "stops"),
+    [
+        (AccessDenied(f"cannot write results ({errno.EROFS})", hint="mount it"), "access_denied", False),
+        (AuthRefused("401"), "auth_refused", True),
+    ],
+)
+async def test_a_fault_that_says_nothing_about_the_video_is_told_by_its_own_code(
+    rig: Rig, error: ReelrouteError, code: str, stops: bool
+) -> None:
+    """The job stays at the service, and the report says what was in the way and what to do."""
+    await leave_all_in_flight(rig, rig.run())
+    rig.backend.downloads = [error] * BACKLOG
+    run = rig.run()
+
+    outcome, stored = await pooled(run, [])
+
+    assert [] == stored
+    assert {code} == {failure.code for failure in outcome.passing.values()}
+    assert {error.hint} == {failure.hint for failure in outcome.passing.values()}
+    assert stops is (outcome.stopped is not None)
+    assert {JobState.SUBMITTED} == {job.state for job in run.ledger.jobs("yard")}
