@@ -241,7 +241,7 @@ def keep_others_out(connection: Connection, name: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         number = int.from_bytes(
-            hashlib.sha256(f"reelroute {name}".encode(errors="surrogateescape")).digest()[:8], signed=True
+            hashlib.sha256(f"reelroute {name}".encode(errors="surrogatepass")).digest()[:8], signed=True
         )
         connection.execute(select(func.pg_advisory_xact_lock(number)))
 

@@ -109,11 +109,11 @@ def in_our_words(error: exc.DBAPIError, where: str) -> LedgerUnusable | LedgerUn
     passing = next((what for start, what in _PASSING.items() if state.startswith(start)), "")
     if passing:
         return LedgerUnavailable(f"the ledger {where} cannot be used now: {passing}", hint=hint)
+    if error.connection_invalidated:
+        return LedgerUnavailable(f"the ledger {where} dropped the connection")
     said = str(error.orig).strip()
     if error.statement is None and not state:
         return _unreachable(" ".join(said.split()), where)
-    if error.connection_invalidated:
-        return LedgerUnavailable(f"the ledger {where} dropped the connection")
     if not hint and isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
         return None
     # The first line only: PostgreSQL goes on with the statement and its values.

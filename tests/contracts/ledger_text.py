@@ -48,7 +48,12 @@ class TextContract:
             add(ledger, planned(VideoRef(uri=other, version="1", size=1, modified=NOW, name="x")))
         assert [uri] == [job.video.uri for job in ledger.jobs(uri=uri)]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    # Every implementation's test class inherits it and has a ledger of its own.
+    @settings(
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(
         text=TEXT,
         size=st.integers(0, 2**63 - 1),
