@@ -47,16 +47,22 @@ class Pool:
 
         Args:
             left: Jobs at the service; by default all of the pipeline.
+
+        Raises:
+            ReelrouteError: The ledger cannot be used any more. What is at the service stays there.
         """
         if left is None:
             left = await asyncio.to_thread(self._left) if self.wait else []
         self.outcome.resumed.update(job.key for job in left)
         watcher.get().expected(len(left) + len(todo))
         keys = iter(todo)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_all(left))
-            for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
-                group.create_task(self._submit_next(keys))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_all(left))
+                for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
+                    group.create_task(self._submit_next(keys))
+        except BaseExceptionGroup as many:
+            raise _first(many) from None
 
     def _left(self) -> list[JobRecord]:
         return list(self.run.ledger.jobs(self.run.pipeline.name, IN_FLIGHT))
@@ -119,3 +125,10 @@ class Pool:
             failure = Failure("infer", "unexpected", f"{job.video}: {type(error).__name__}")
         outcome.passing[job.key] = failure
         return failure.code, None
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first, out of groups of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

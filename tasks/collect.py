@@ -98,10 +98,8 @@ async def await_job(run: Run, job: JobRecord, *, once: bool = False) -> bool:
 async def _ask(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
     """Ask how the job is, and how many seconds the service wants us to wait; a passing fault counts as "not yet"."""
     await run.polls.turn()
-    if run.stop.asked:
-        return JobStatus(done=False), 0.0
     try:
-        return await run.backend.check(job.job_id), 0.0
+        return await run.stop.unless_asked(run.backend.check(job.job_id)) or JobStatus(done=False), 0.0
     except Retryable as error:
         return JobStatus(done=False), error.retry_after_s or 0.0
 

@@ -159,6 +159,7 @@ async def ask_again(run: Run, key: str) -> JobRecord | None:
         if job is None or job.state not in (JobState.FAILED, JobState.EXPIRED):
             return None
         same_service(run, job)
+        await run.polls.turn()
         try:
             await run.backend.check(job.job_id)
         except (JobFailed, JobUnknown):

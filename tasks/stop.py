@@ -33,7 +33,8 @@ class Stop:
     def __init__(self, grace_s: float = GRACE_S) -> None:
         self.signal = 0
         self._grace_s = grace_s
-        self._pauses: set[asyncio.Future[Any]] = set()
+        self._breakable: set[asyncio.Task[Any]] = set()
+        self._broken: set[asyncio.Task[Any]] = set()
         self._steps: set[asyncio.Future[Any]] = set()
         self._over = False
 
@@ -57,8 +58,9 @@ class Stop:
         if self.asked:
             return
         self.signal = signum
-        for pause in self._pauses:
-            pause.cancel()
+        self._broken = self._breakable - {asyncio.current_task()}  # who asks is not waiting
+        for task in self._broken:
+            task.cancel()
         asyncio.get_running_loop().call_later(self._grace_s, self._cut)
 
     def _cut(self) -> None:
@@ -68,16 +70,29 @@ class Stop:
 
     async def pause(self, sleep: Awaitable[None]) -> bool:
         """Sleep, unless or until we are asked to stop; say whether to go on."""
-        sleeping = asyncio.ensure_future(sleep)
-        if self.asked:
-            sleeping.cancel()
-        self._pauses.add(sleeping)
-        try:
-            await asyncio.wait([sleeping])
-        finally:
-            self._pauses.discard(sleeping)
-            sleeping.cancel()
+        await self.unless_asked(sleep)
         return not self.asked
+
+    async def unless_asked(self, step: Awaitable[T]) -> T | None:
+        """Take a step that decides nothing; None if we are asked to stop before it has ended."""
+        if self.asked:
+            if isinstance(step, Coroutine):
+                step.close()
+            return None
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (we are in one)
+        cancelled = task.cancelling()
+        self._breakable.add(task)
+        try:
+            # No task of its own: thousands wait here at once, and each wakes up every minute.
+            return await step
+        except asyncio.CancelledError:
+            if task not in self._broken or task.uncancel() > cancelled:
+                raise
+            return None
+        finally:
+            self._breakable.discard(task)
+            self._broken.discard(task)
 
     async def finish(self, step: Coroutine[Any, Any, T]) -> T:
         """Let a step end even if we are cancelled or asked to stop meanwhile.

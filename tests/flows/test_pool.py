@@ -11,7 +11,7 @@ import pytest
 from prefect import flow
 
 from flows.pool import Pool
-from tasks.domain.errors import AccessDenied, AuthRefused, ReelrouteError
+from tasks.domain.errors import AccessDenied, AuthRefused, LedgerUnavailable, ReelrouteError
 from tasks.domain.job import JobState
 from tasks.infer import advance
 from tasks.inference.base import JobStatus
@@ -134,3 +134,19 @@ async def test_a_fault_that_says_nothing_about_the_video_is_told_by_its_own_code
     assert {error.hint} == {failure.hint for failure in outcome.passing.values()}
     assert stops is (outcome.stopped is not None)
     assert {JobState.SUBMITTED} == {job.state for job in run.ledger.jobs("yard")}
+
+
+async def test_a_ledger_that_goes_away_ends_the_run_with_one_error_that_can_be_read(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with a group of groups of them."""
+    await leave_all_in_flight(rig, rig.run())
+    run = rig.run()
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise LedgerUnavailable("the database went away")
+
+    monkeypatch.setattr(run.ledger, "claim", gone)
+
+    with pytest.raises(LedgerUnavailable, match="went away"):
+        await pooled(run, [])

@@ -254,7 +254,7 @@ async def test_asked_to_stop_a_waiting_job_is_left_at_the_service(rig: Rig) -> N
 
 
 async def _stop_then_sleep(run: Run) -> None:
-    run.stop.ask(signal.SIGTERM)
+    asyncio.get_running_loop().call_soon(run.stop.ask, signal.SIGTERM)
     await asyncio.sleep(3600)
 
 

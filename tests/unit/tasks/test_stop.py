@@ -10,6 +10,10 @@ import pytest
 from tasks.stop import CutShort, Stop
 
 
+async def fails() -> None:
+    raise ValueError("no")
+
+
 async def test_a_pause_ends_when_the_run_is_asked_to_stop() -> None:
     """Nobody waits out an hour's sleep."""
     stop = Stop()
@@ -28,6 +32,20 @@ async def test_a_pause_after_the_request_is_none() -> None:
     stop.ask(signal.SIGINT)
 
     assert not await stop.pause(asyncio.sleep(3600))
+
+
+async def test_a_question_is_walked_away_from_and_its_answer_is_none() -> None:
+    """What decides nothing has no grace; what has ended keeps its result, or its error."""
+    stop = Stop()
+    assert 7 == await stop.unless_asked(asyncio.sleep(0, 7))
+    with pytest.raises(ValueError, match="no"):
+        await stop.unless_asked(fails())
+    asking = asyncio.create_task(stop.unless_asked(asyncio.sleep(3600, 7)))
+    await asyncio.sleep(0)
+
+    stop.ask(signal.SIGTERM)
+
+    assert await asking is None
 
 
 async def test_the_first_signal_names_the_stop() -> None:
@@ -73,10 +91,6 @@ async def test_a_step_that_outlasts_the_grace_is_cut_short() -> None:
 
 async def test_a_step_that_fails_raises_its_own_error() -> None:
     """Grace changes nothing about failures."""
-
-    async def fails() -> None:
-        raise ValueError("no")
-
     with pytest.raises(ValueError, match="no"):
         await Stop().finish(fails())
 
@@ -98,3 +112,26 @@ async def test_cancellation_waits_for_the_step() -> None:
         await running
 
     assert [True] == done
+
+
+async def test_whoever_is_cancelled_as_well_is_cancelled() -> None:
+    """Asked to stop and torn down in the same moment: the cancellation is not swallowed."""
+    stop = Stop()
+    pausing = asyncio.create_task(stop.pause(asyncio.sleep(3600)))
+    await asyncio.sleep(0)
+
+    stop.ask(signal.SIGTERM)
+    pausing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await pausing
+
+
+async def test_cancelled_without_being_asked_is_cancelled() -> None:
+    """A pause is no shield."""
+    pausing = asyncio.create_task(Stop().pause(asyncio.sleep(3600)))
+    await asyncio.sleep(0)
+    pausing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await pausing
