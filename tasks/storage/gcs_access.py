@@ -58,7 +58,10 @@ def find_credentials(given: object | None) -> Credentials:
         found, _ = google.auth.default(scopes=_SCOPES)
     except google.auth.exceptions.DefaultCredentialsError:
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-            raise AccessDenied("GOOGLE_APPLICATION_CREDENTIALS names no file with usable credentials") from None
+            raise AccessDenied(
+                "GOOGLE_APPLICATION_CREDENTIALS names no file with usable credentials",
+                hint="name the JSON key of a service account, or unset it to use the machine's own account",
+            ) from None
         return AnonymousCredentials()
     return found
 

@@ -126,7 +126,9 @@ def _answered(error: boto.ClientError, action: str, uri: str, message: str) -> R
     if code in _WRONG_REGION:
         region = _region_of(error)
         right = (
-            f"the bucket is in {region}: set AWS_REGION={region}" if region else "set AWS_REGION to the bucket's region"
+            f"the bucket is in {region}: set AWS_DEFAULT_REGION={region}"
+            if region
+            else "set AWS_DEFAULT_REGION to the bucket's region"
         )
         return InputInvalid(f"{reason}: not the bucket's region", hint=right)
     if code in _BUSY or status == 429 or (status >= 500 and status != 501):
