@@ -123,6 +123,7 @@ def test_odd_names_do_not_disturb_the_summary(capsys: pytest.CaptureFixture[str]
         "delivered": {"results": 0},
         "failures": [{"video": "a\x1b[31m\nb.mp4", "stage": "poll", "code": "x", "message": "m\n", "hint": "h"}],
         "warnings": ["w\x07"],
+        "interrupted": "",
         "stopped": None,
         "report": "/r.md",
     }
