@@ -1,6 +1,6 @@
 # Everything runs inside .venv, which is built once from the hash-checked lock file.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check format bench bench-faults lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "reelroute needs Python 3.11 or newer: make PYTHON=python3.11 …" >&2; exit 1; }
@@ -26,7 +26,7 @@ demo: $(READY) ## run the whole way on real footage, with no account and no key
 
 test: $(READY) ## run every test but the benchmarks, with coverage
 	$(BIN)/python -m tests.emulators.install
-	$(BIN)/python -m pytest -m "not bench" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not bench" --ignore tests/faults --cov --cov-report=term:skip-covered
 
 check: $(READY) ## formatting, lint, types, import contracts, docs
 	$(BIN)/ruff format --check .
@@ -42,6 +42,9 @@ format: $(READY) ## let ruff format and mend what it can
 bench: $(READY) ## benchmarks: ratios measured in one run
 	$(BIN)/python -m tests.emulators.install
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
+
+bench-faults: $(READY) ## kill runs at every step, storms, many runs at once; prints what it counted
+	$(BIN)/python -m pytest -q -s tests/faults
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --extra demo --extra dev --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock

@@ -15,6 +15,7 @@ import socket
 import struct
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -41,7 +42,8 @@ class Fault:
         acts: Do the work all the same (create the job, take the file), then misbehave.
         drop: Where to reset the connection: "unread" before reading anything, "read" after the
             request, "midway" after the headers and half of the body; "" not at all.
-        hang: Never answer.
+        hang: Never answer; with ``drop="midway"``, never go on after the first half.
+        then: Is called (in the service's thread) instead of going on, when it is about to hang.
     """
 
     status: int = 200
@@ -50,6 +52,7 @@ class Fault:
     acts: bool = False
     drop: str = ""
     hang: bool = False
+    then: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,10 @@ class ScriptedService:
         trainings: What the control plane lists for every version that names no model itself;
             None: it knows no such question.
         connections: How many were opened.
+        weather: Says how to misbehave in a call (named as for `script`) that nothing is scripted for, if at all.
+        verdicts: job id -> what it says of the job instead of "done".
+        bodies: job id -> what it gives instead of ``results``.
+        most_open: How many jobs were open at once, at most: created, and not told to be done.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -96,15 +103,20 @@ class ScriptedService:
         self.projects: dict[str, dict[str, Any]] = {"players-x1": {"project": PROJECT, "versions": [1, 2]}}
         self.trainings: list[dict[str, Any]] | None = []
         self.connections = 0
-        self._script: dict[str, deque[Fault]] = defaultdict(deque)
+        self.weather: Callable[[str], Fault | None] = lambda _: None
+        self.verdicts: dict[str, dict[str, Any]] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.most_open = 0
+        self._open_jobs: set[str] = set()
+        self._script: dict[str, deque[Fault | None]] = defaultdict(deque)
         self._polled: dict[str, int] = defaultdict(int)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._created = threading.Event()
         self._open: set[asyncio.Task[None]] = set()
 
-    def script(self, call: str, *faults: Fault) -> None:
-        """Misbehave in the next requests of ``call``.
+    def script(self, call: str, *faults: Fault | None) -> None:
+        """Misbehave in the next requests of ``call``; None is to behave once.
 
         Calls are connection, upload_url, upload, submit, check, result and control.
         """
@@ -113,6 +125,13 @@ class ScriptedService:
     def calls(self, call: str) -> list[Asked]:
         """The requests of one kind that were read."""
         return [asked for asked in self.asked if asked.call == call]
+
+    def forget(self) -> None:
+        """Be as new: no jobs, nothing asked, nothing scripted."""
+        self.jobs.clear()
+        self.asked.clear()
+        self._polled.clear()
+        self._script.clear()
 
     def wait_for_job(self) -> None:
         """Return when the first job has been created."""
@@ -166,7 +185,7 @@ class ScriptedService:
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         body, digest, left = b"", hashlib.sha256(), int(headers.get("content-length", "0"))
         call = self._call(method, target)
-        fault = self._script[call].popleft() if self._script[call] else None
+        fault = self._script[call].popleft() if self._script[call] else self.weather(call)
         if fault and fault.drop == "unread":
             _reset(writer)
             return False
@@ -186,8 +205,8 @@ class ScriptedService:
         return await self._send(writer, fault)
 
     async def _send(self, writer: asyncio.StreamWriter, answer: Fault) -> bool:
-        if answer.hang:
-            await asyncio.sleep(3600)
+        if answer.hang and not answer.drop:
+            await self._hang(answer)
         if answer.drop == "read":
             _reset(writer)
             return False
@@ -198,9 +217,15 @@ class ScriptedService:
         writer.write(body[: len(body) // 2] if answer.drop == "midway" else body)
         await writer.drain()
         if answer.drop == "midway":
+            if answer.hang:
+                await self._hang(answer)
             writer.close()
             return False
         return bool(headers["Content-Length"])  # without a length, closing is the end of the body
+
+    async def _hang(self, fault: Fault) -> None:
+        fault.then()
+        await asyncio.sleep(3600)
 
     def _call(self, method: str, target: str) -> str:
         path = urlsplit(target).path.removeprefix(self.prefix)
@@ -218,12 +243,15 @@ class ScriptedService:
         """Do what a well service does."""
         if asked.call in ("upload", "result"):
             assert "api_key" not in asked.target
-            return 200, (), b"" if asked.call == "upload" else self.results
+            job_id = urlsplit(asked.target).path.rpartition("/")[2].removesuffix(".json")
+            return 200, (), b"" if asked.call == "upload" else self.bodies.get(job_id, self.results)
         if asked.query.get("api_key") != KEY:
             return 401, (), {"error": {"message": f"key {asked.query.get('api_key')} is not known", "status": 401}}
         if asked.call == "submit":
             job_id = f"job-{len(self.jobs) + 1}"
             self.jobs[job_id] = asked.json
+            self._open_jobs.add(job_id)
+            self.most_open = max(self.most_open, len(self._open_jobs))
             self._created.set()
             return 200, (), {"job_id": job_id, "message": "This endpoint will create videojob"}
         if asked.call == "check":
@@ -238,6 +266,9 @@ class ScriptedService:
         self._polled[job_id] += 1
         if self._polled[job_id] <= self.polls:
             return 200, (), {"status": 1}
+        self._open_jobs.discard(job_id)
+        if job_id in self.verdicts:
+            return 200, (), self.verdicts[job_id]
         return 200, (), {"status": 0, "output_signed_url": f"{self.origin}/bucket/out/{job_id}.json?{SIGNATURE}"}
 
     def _control(self, path: str) -> tuple[int, tuple[tuple[str, str], ...], dict[str, Any]]:

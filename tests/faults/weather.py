@@ -1,0 +1,83 @@
+"""Bad weather at the service: how often it misbehaves in which way, and which jobs it spoils."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+
+from tests.scripted_service import Fault
+
+CALLS = ("upload_url", "upload", "submit", "check", "result")
+SERVER_FAULTS = (500, 502, 503, 504)
+EXPIRED = b'<?xml version="1.0"?><Error><Code>ExpiredToken</Code></Error>'
+# What is no result, though it came as one.
+MALFORMED = (
+    b"{}",
+    b"<html>Bad Gateway</html>",
+    json.dumps({"status": 2, "message": "failed"}).encode(),
+    json.dumps({"frame_offset": [0, 5], "time_offset": [0.0], "players-x1": [None, None]}).encode(),
+    b'{"frame_offset": [0], "time_offset": [0.0], "players-x1": [nul',
+    json.dumps({"frame_offset": [0], "time_offset": [0.0], "another-model": [None]}).encode(),
+)
+VERDICTS = (
+    ({"status": 2, "error": "video_unreadable", "message": "no frames could be decoded"}, "video_unreadable"),
+    ({"status": 3, "message": "something broke"}, "job_failed"),
+)
+
+
+class Weather:
+    """A storm of 20 % 429, 10 % 5xx, 5 % resets, 2 % hangs and 2 % dead result URLs, the same for a seed.
+
+    Attributes:
+        seen: (call, what) -> how often.
+        calm: True once it is over.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self.calm = False
+        self._chances = {call: random.Random(f"{seed} {call}") for call in CALLS}
+
+    def __call__(self, call: str) -> Fault | None:
+        if self.calm or call not in CALLS:
+            return None
+        what, fault = self._draw(call, self._chances[call])
+        self.seen[call, what] += 1
+        return fault
+
+    def lost_answers(self) -> int:
+        """How many submissions nobody can know the fate of: whether they were read and done or not, no id came."""
+        known = {"well", "429", "503"}
+        return sum(count for (call, what), count in self.seen.items() if call == "submit" and what not in known)
+
+    def _draw(self, call: str, chance: random.Random) -> tuple[str, Fault | None]:
+        drawn, acts = chance.random(), chance.random() < 0.5
+        if drawn < 0.20:
+            wait = ("Retry-After", chance.choice(("1", "3", "Wed, 21 Oct 2015 07:28:00 GMT")))
+            return "429", Fault(429, (wait,) if acts else (), {"message": "Too Many Requests"})
+        if drawn < 0.30:
+            status = chance.choice(SERVER_FAULTS)
+            return str(status), Fault(status, body=b"<html>sorry</html>", acts=acts and status != 503)
+        if drawn < 0.35:
+            when = "unread" if chance.random() < 0.5 else "read"
+            return f"reset {when}", Fault(drop=when, acts=acts)
+        if drawn < 0.37:
+            return "hang", Fault(hang=True, acts=acts)
+        if drawn < 0.39 and call == "result":
+            return "dead URL", Fault(403, body=EXPIRED)
+        return "well", None
+
+
+def spoil(seed: int, jobs: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Choose 5 % of job ids to fail and 3 % to have malformed results: id -> which of the kinds above."""
+    chance = random.Random(f"{seed} jobs")
+    failed: dict[str, int] = {}
+    malformed: dict[str, int] = {}
+    for number in range(1, jobs + 1):
+        drawn = chance.random()
+        if drawn < 0.05:
+            failed[f"job-{number}"] = chance.randrange(len(VERDICTS))
+        elif drawn < 0.08:
+            malformed[f"job-{number}"] = chance.randrange(len(MALFORMED))
+    return failed, malformed
