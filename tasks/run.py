@@ -189,10 +189,10 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     clear_dead_work(settings)
     blocks = await load_credentials(pipeline)
     stores = Stores(pipeline, blocks=blocks)
-    await asyncio.to_thread(check_places, pipeline, settings, stores, datetime.now(UTC).date())
     async with AsyncExitStack() as stack:
         ledger = open_ledger(settings.ledger_url.get_secret_value())
         stack.callback(ledger.close)
+        await asyncio.to_thread(check_places, pipeline, settings, stores, datetime.now(UTC).date())
         await asyncio.to_thread(bury_the_dead, ledger, datetime.now(UTC))
         service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
         backend, base_url = await stack.enter_async_context(service)
