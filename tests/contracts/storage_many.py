@@ -81,7 +81,12 @@ class ManyContract(StoreUnderTest):
     @settings(
         max_examples=30,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        # Several stores inherit this test; each tries its own examples.
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.differing_executors,
+        ],
     )
     def test_any_names_round_trip(self, storage: Storage, names: set[str], data: bytes) -> None:
         """Whatever a set of keys looks like: what is written is listed and read, nothing else."""
