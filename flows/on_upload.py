@@ -11,7 +11,7 @@ from flows.ingest import ended
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.batch import holding_batch, jobs_of, look_up, mark_done
-from tasks.plan import make_plan
+from tasks.plan import plan_videos
 from tasks.report import Outcome, report_run
 from tasks.run import open_run
 
@@ -34,7 +34,7 @@ async def on_upload(pipeline: str, batch: str) -> Any:
         outcome = Outcome()
         looked = await look_up(run, uploads)
         todo, left = await asyncio.to_thread(jobs_of, run, looked)
-        plan = await asyncio.to_thread(make_plan, run, 0, todo)
+        plan = await plan_videos(run, 0, todo)
         async with Router(run, outcome) as router:
             await Pool(run, outcome, router.put).infer_all(plan.todo, left)
         await mark_done(run, batch, looked, outcome)

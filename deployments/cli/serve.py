@@ -64,6 +64,38 @@ def inference(
     serve(settings, on_ready=ready, exit_with_parent=exit_with_parent)
 
 
+@app.command("events")
+def events(
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Pipelines that uploads start.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 9002,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="Stop when standard input closes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take upload events of S3, Cloud Storage and Azure, and start runs for what landed."""
+    from config.event_settings import EventSettings
+    from config.settings import Settings
+    from deployments.cli.prefect_setup import prepare_prefect
+    from deployments.services.events.logs import log_to_stderr
+    from deployments.services.events.server import serve
+
+    printer = Printer(as_json=as_json)
+    wanted = EventSettings.load(tuple(pipelines or ()))
+    settings = Settings.load()
+    prepare_prefect(log_level=settings.log_level, verbose=False)
+    log_to_stderr(settings.log_level)
+
+    def ready(url: str) -> None:
+        printer.say(f"upload events are taken at {url}/events, stop it with Ctrl-C")
+        printer.result({"url": url})
+
+    serve(settings, wanted, host=host, port=port, on_ready=ready, exit_with_parent=exit_with_parent)
+
+
 def named_files(pairs: list[str]) -> dict[str, Path]:
     """Read ``NAME=FILE`` pairs.
 

@@ -143,7 +143,7 @@ class Inbox(Protocol):
         ...
 
     def inbox_counts(self) -> dict[tuple[str, str], int]:
-        """(pipeline, state) -> uploads; states are ``waiting``, ``taken`` and ``done``."""
+        """(pipeline, state) -> uploads that are not done; states are ``waiting`` and ``taken``."""
         ...
 
     def oldest_upload(self) -> datetime | None:

@@ -70,7 +70,7 @@ class SqlInbox:
         return self._database.change(lambda connection: batch_rows.give_back(connection, *asked))
 
     def inbox_counts(self) -> dict[tuple[str, str], int]:
-        """(pipeline, state) -> uploads."""
+        """(pipeline, state) -> uploads that are not done."""
         return self._database.look(upload_rows.counts)
 
     def oldest_upload(self) -> datetime | None:

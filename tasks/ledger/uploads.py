@@ -119,14 +119,17 @@ def waiting(connection: Connection, now: datetime) -> dict[str, Waiting]:
 
 
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """(pipeline, state) -> uploads."""
-    query = select(uploads.c.pipeline, uploads.c.state, func.count()).group_by(uploads.c.pipeline, uploads.c.state)
+    """(pipeline, state) -> uploads that are not done."""
+    query = select(uploads.c.pipeline, uploads.c.state, func.count()).where(uploads.c.state.in_([WAITING, TAKEN]))
+    query = query.group_by(uploads.c.pipeline, uploads.c.state)
     return {(pipeline, state): number for pipeline, state, number in connection.execute(query)}
 
 
 def oldest(connection: Connection) -> datetime | None:
     """When the oldest upload that is not done was put here."""
-    found: datetime | None = connection.scalar(select(func.min(uploads.c.received_at)).where(uploads.c.state != DONE))
+    found: datetime | None = connection.scalar(
+        select(func.min(uploads.c.received_at)).where(uploads.c.state.in_([WAITING, TAKEN]))
+    )
     return found
 
 
