@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import uvicorn
 
 from deployments.services.inference.app import create_app
 from deployments.services.inference.settings import ServiceSettings
-from deployments.services.listening import Server, listen, stop_at_end_of_stdin, url_of
+from tasks.domain.errors import InputInvalid
 
 # Open downloads get this long when we stop; whoever is cut off asks again.
 _GRACE_S = 5
@@ -29,7 +33,7 @@ def serve(settings: ServiceSettings, *, on_ready: Callable[[str], None], exit_wi
         ModelInvalid: A model file or name is bad.
         InputInvalid: The port or the state folder cannot be used.
     """
-    listener = listen(settings.host, settings.port)
+    listener = _listen(settings.host, settings.port)
     with contextlib.closing(listener):
         app = create_app(settings)
         config = uvicorn.Config(
@@ -39,7 +43,53 @@ def serve(settings: ServiceSettings, *, on_ready: Callable[[str], None], exit_wi
             loop="asyncio",
             timeout_graceful_shutdown=_GRACE_S,
         )
-        server = Server(config, lambda: on_ready(url_of(settings.host, listener)))
+        server = _Server(config, lambda: on_ready(_url_of(settings.host, listener)))
         if exit_with_parent:
-            threading.Thread(target=stop_at_end_of_stdin, args=(server,), daemon=True).start()
+            threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
         asyncio.run(server.serve(sockets=[listener]))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it answers, and that returns after a signal instead of dying of it."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        await asyncio.to_thread(self._on_ready)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InputInvalid(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="is another service using the port?"
+        ) from None
+
+
+def _url_of(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (read, not bound)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.should_exit = True
