@@ -152,6 +152,24 @@ class Settings(BaseSettings):
         Field(validation_alias="REELROUTE_LOG_LEVEL", description="How much is logged."),
         Allowed("debug, info, warning, error"),
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        BeforeValidator(_lower),
+        Field(
+            validation_alias="REELROUTE_LOG_FORMAT",
+            description="How the log is written: for people, or one JSON object per line on stderr.",
+        ),
+        Allowed("text, json"),
+    ] = "text"
+    metrics_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(
+            validation_alias="REELROUTE_METRICS_KEY",
+            description="Bearer token for `/metrics` of the ledger's metrics. Without one they are on loopback only.",
+        ),
+        Allowed("a key"),
+    ] = None
 
     @classmethod
     def load(cls) -> Settings:
@@ -189,7 +207,7 @@ def _explained(detail: ErrorDetails) -> str:
     variable = str(detail["loc"][0])
     fields = {str(info.validation_alias): name for name, info in Settings.model_fields.items()}
     field = fields[variable]
-    shown = "its value" if field in ("ledger_url", "roboflow_api_key") else quoted(str(detail["input"]))
+    shown = "its value" if field in ("ledger_url", "roboflow_api_key", "metrics_key") else quoted(str(detail["input"]))
     message, allowed, suggestion = explain_value(detail, shown)
     meant = f"; did you mean '{suggestion}'?" if suggestion else ""
     return f"{variable}: {message}{meant}\n    allowed: {allowed or allowed_in(Settings, field)}"
