@@ -154,6 +154,24 @@ class Settings(BaseSettings):
         Field(validation_alias="REELROUTE_LOG_LEVEL", description="How much is logged."),
         Allowed("debug, info, warning, error"),
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        BeforeValidator(_lower),
+        Field(
+            validation_alias="REELROUTE_LOG_FORMAT",
+            description="How the log is written: for people, or one JSON object per line on stderr.",
+        ),
+        Allowed("text, json"),
+    ] = "text"
+    metrics_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(
+            validation_alias="REELROUTE_METRICS_KEY",
+            description="Bearer token for `/metrics` of the ledger's metrics. Without one they are on loopback only.",
+        ),
+        Allowed("a key"),
+    ] = None
 
     @classmethod
     def load(cls) -> Settings:

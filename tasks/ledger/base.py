@@ -287,6 +287,10 @@ class Ledger(Inbox, Protocol):
         """Count jobs by state, and deliveries by route and state; every state is there, if only as 0."""
         ...
 
+    def oldest_in_flight(self) -> datetime | None:
+        """When the job was submitted that has been at a service for longest; None if none is there."""
+        ...
+
     def story(self, key: str) -> list[Move]:
         """Every move of a job and its deliveries, oldest first."""
         ...

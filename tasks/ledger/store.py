@@ -172,6 +172,10 @@ class SqlLedger(SqlInbox):
             )
         )
 
+    def oldest_in_flight(self) -> datetime | None:
+        """When the job was submitted that has been at a service for longest."""
+        return self._database.look(job_rows.oldest_in_flight)
+
     def story(self, key: str) -> list[Move]:
         """Every move of a job and its deliveries, oldest first."""
         return self._database.look(lambda connection: history.story(connection, key))

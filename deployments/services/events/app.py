@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.services.events.refused import Refused
 from deployments.services.events.service import Service
+from deployments.services.health import add_health
+from deployments.services.metrics import add_metrics
 from tasks.domain.errors import LedgerUnavailable, LedgerUnusable
 from tasks.uploads import azure
 from tasks.uploads.notice import Sender, ShapeUnknown
@@ -34,9 +36,9 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.add_api_route("/events", _take, methods=["POST"])
     app.add_api_route("/events", _shake_hands, methods=["OPTIONS"])
-    app.add_api_route("/healthz", _health, methods=["GET", "HEAD"])
-    app.add_api_route("/readyz", _ready, methods=["GET", "HEAD"])
-    app.add_api_route("/metrics", _metrics, methods=["GET"])
+    add_health(app, service.health)
+    add_metrics(app, service.metrics, service.check_watcher)
+    app.add_exception_handler(Refused, _refuse)
     return app
 
 
@@ -68,7 +70,7 @@ async def _take(request: Request) -> Response:
         refused = Refused(503, "ledger_unavailable", "the ledger is out of reach: send it again later")
     except LedgerUnusable:
         refused = Refused(503, "ledger_unusable", "the ledger cannot be used: send it again later")
-    service.meters.count_refused(via, refused.code)
+    service.reception.meters.count_refused(via, refused.code)
     _log.warning("%s: refused with %d: %s: %s", via, refused.status, refused.code, refused.message)
     wait = {"Retry-After": "5"} if refused.status == 503 else {}
     return JSONResponse({"error": refused.code, "message": refused.message}, refused.status, headers=wait)
@@ -100,7 +102,7 @@ async def _shake_hands(request: Request) -> Response:
             raise Refused(400, "origin_missing", "a handshake has a WebHook-Request-Origin")
         await asyncio.to_thread(service.gate.check_event_grid, request.headers, request.query_params)
     except Refused as refused:
-        service.meters.count_refused(Sender.CLOUD_EVENTS.value, refused.code)
+        service.reception.meters.count_refused(Sender.CLOUD_EVENTS.value, refused.code)
         _log.warning("cloud-events: handshake refused with %d: %s", refused.status, refused.code)
         return JSONResponse({"error": refused.code, "message": refused.message}, refused.status)
     _log.info("cloud-events: handshake")
@@ -136,22 +138,6 @@ def _json(body: bytes) -> Any:
         raise Refused(400, "not_json", "the body is no JSON") from None
 
 
-def _health() -> Response:
-    """Say that the process works, to anybody."""
-    return JSONResponse({"status": "ok"})
-
-
-async def _ready(request: Request) -> Response:
-    """Say what is out of reach; what was accepted is kept meanwhile."""
-    state = _service(request.app).readiness()
-    return JSONResponse(state, 200 if state["ready"] else 503)
-
-
-async def _metrics(request: Request) -> Response:
-    """The counters; with the key, where one is set and we listen to others than this machine."""
-    service = _service(request.app)
-    try:
-        service.check_watcher(request.headers, request.query_params)
-    except Refused as refused:
-        return JSONResponse({"error": refused.code, "message": refused.message}, refused.status)
-    return Response(service.meters.text(), media_type="text/plain; version=0.0.4")
+def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101 (registered for these only)
+    return JSONResponse({"error": error.code, "message": error.message}, error.status)

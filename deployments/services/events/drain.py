@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from config.event_settings import EventSettings
 from deployments.services.events.meters import Meters
 from deployments.services.events.starters import Starter, StartFailed
-from tasks.domain.errors import LedgerUnavailable, LedgerUnusable
+from tasks.domain.errors import LedgerUnavailable, LedgerUnusable, ServiceUnavailable
 from tasks.ledger.inbox import Batch, BatchState, Inbox, Waiting
 from tasks.run import is_dead, new_owner
 
@@ -31,7 +31,6 @@ class Drain:
 
     Attributes:
         problem: Why no run could be started the last time, or "".
-        seen_at: When the ledger last answered.
 
     Args:
         pipelines: Name -> what to call it in a run's parameters.
@@ -55,7 +54,15 @@ class Drain:
         self._owner = new_owner()
         self._pruned_at = self._shown_at = self._checked_at = self._retry_at = datetime.min.replace(tzinfo=UTC)
         self.problem = ""
-        self.seen_at = clock()
+
+    def check(self) -> None:
+        """For ``/readyz``.
+
+        Raises:
+            ServiceUnavailable: No run could be started the last time.
+        """
+        if self.problem:
+            raise ServiceUnavailable(self.problem)
 
     async def run(self) -> None:
         """Drain until cancelled; a ledger that is out of reach is waited for."""
@@ -69,7 +76,6 @@ class Drain:
     async def step(self) -> None:
         """Look once: give back what died, start what is formed, form what is ready."""
         live = await asyncio.to_thread(self._inbox.batches, _LIVE)
-        self.seen_at = self._clock()
         for batch in live:
             await self._look_after(batch)
         formed = [batch for batch in live if batch.state is BatchState.FORMED]

@@ -62,6 +62,16 @@ class Gate:
         else:
             self.check_key(headers, query)
 
+    def check_watcher(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+        """Let pass who has the key, also as a bearer token: Prometheus knows no other way.
+
+        Raises:
+            Refused: It is wrong, missing, or none is set.
+        """
+        if headers.get("authorization"):
+            headers = {KEY_HEADER: bearer(headers["authorization"])}
+        self.check_key(headers, query)
+
     def check_key(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Let pass who has the key.
 

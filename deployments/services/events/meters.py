@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Meters:
-    """Counters of one service."""
+    """Counters of one service; the registry is what all services share."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
-            "reelroute_upload_events", "Upload events by outcome.", ["via", "outcome"], registry=self._registry
+            "reelroute_upload_events", "Upload events by outcome.", ["via", "outcome"], registry=registry
         )
         self._refused = Counter(
             "reelroute_upload_messages_refused",
             "Messages that were not taken.",
             ["via", "code"],
-            registry=self._registry,
+            registry=registry,
         )
         self._drains = Counter(
-            "reelroute_upload_batches", "Batches by what was done.", ["pipeline", "outcome"], registry=self._registry
+            "reelroute_upload_batches", "Batches by what was done.", ["pipeline", "outcome"], registry=registry
         )
         self._inbox = Gauge(
-            "reelroute_inbox_uploads", "Uploads not seen to yet.", ["pipeline", "state"], registry=self._registry
+            "reelroute_inbox_uploads", "Uploads not seen to yet.", ["pipeline", "state"], registry=registry
         )
         self._oldest = Gauge(
-            "reelroute_inbox_oldest_seconds", "Age of the oldest upload not seen to yet.", registry=self._registry
+            "reelroute_inbox_oldest_seconds", "Age of the oldest upload not seen to yet.", registry=registry
         )
 
     def count_events(self, via: str, outcomes: Mapping[str, int]) -> None:
@@ -51,7 +50,3 @@ class Meters:
         for (pipeline, state), count in counts.items():
             self._inbox.labels(pipeline, state).set(count)
         self._oldest.set((now - oldest).total_seconds() if oldest else 0)
-
-    def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from deployments.services.events.queues.base import Message, Queue, QueueUnavailable
 from deployments.services.events.reception import Reception
-from tasks.domain.errors import LedgerUnavailable, LedgerUnusable
+from tasks.domain.errors import LedgerUnavailable, LedgerUnusable, ServiceUnavailable
 from tasks.domain.video import printable
 from tasks.uploads.notice import ShapeUnknown
 from tasks.uploads.recognise import decode
@@ -41,6 +41,15 @@ class Puller:
     def name(self) -> str:
         """The queue's."""
         return self._queue.name
+
+    def check(self) -> None:
+        """For ``/readyz``.
+
+        Raises:
+            ServiceUnavailable: The queue could not be read the last time.
+        """
+        if self.problem:
+            raise ServiceUnavailable(f"{printable(self.name)}: {self.problem}")
 
     async def run(self) -> None:
         """Read until cancelled; a queue or ledger that is out of reach is waited for."""

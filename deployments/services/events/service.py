@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from starlette.requests import Request
 
 from config.event_settings import EventSettings
 from config.load import load_pipeline
@@ -24,15 +25,16 @@ from deployments.services.events.queues.base import Queue
 from deployments.services.events.reception import Reception
 from deployments.services.events.starters import PrefectStarter, ProcessStarter, Starter
 from deployments.services.events.writer import Writer
+from deployments.services.exposure import is_loopback
+from deployments.services.health import Check, Health
+from deployments.services.ledger_metrics import LedgerWatch
+from deployments.services.metrics import Metrics
 from tasks.domain.errors import InputInvalid
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
 from tasks.match import Matcher
 
 _log = logging.getLogger("reelroute.events")
-
-# The drain looks every second; a ledger that has not answered for so long does not.
-_LEDGER_SILENT = timedelta(seconds=10)
 
 
 def utc_now() -> datetime:
@@ -53,11 +55,11 @@ class Service:
     reception: Reception
     drain: Drain
     starter: Starter
-    meters: Meters
+    metrics: Metrics
+    watch: LedgerWatch
     pullers: list[Puller]
-    clock: Callable[[], datetime]
     watched_by_others: bool = False
-    _died: str = field(default="", init=False)
+    _died: bool = field(default=False, init=False)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -73,34 +75,30 @@ class Service:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.starter.close()
+            await asyncio.to_thread(self.watch.close)
             await asyncio.to_thread(self.ledger.close)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """A part that ended by itself is a bug; the service says so rather than looking well."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._died = type(error).__name__
-            _log.critical("a part of the service died of %s; restart it", self._died)
+            self._died = True
+            _log.critical("a part of the service died of %s: restart it", type(error).__name__, exc_info=error)
 
-    def readiness(self) -> dict[str, Any]:
-        """Say what is out of reach: ``ready``, and the problems of the ledger, runs and queues, "" for none."""
-        silent = self.clock() - self.drain.seen_at > _LEDGER_SILENT
-        problems = {
-            "ledger": "does not answer" if silent else "",
-            "runs": self.drain.problem,
-            **{f"queue {puller.name}": puller.problem for puller in self.pullers},
-        }
-        if self._died:
-            problems["service"] = f"a part died of {self._died}: restart it"
-        return {"ready": not any(problems.values()), **problems}
+    @property
+    def health(self) -> Health:
+        """What we need: the ledger, somebody who runs batches, and the queues that we read."""
+        checks: dict[str, Check] = {"ledger": self.watch.check, "runs": self.drain.check}
+        checks |= {f"queue {puller.name}": puller.check for puller in self.pullers}
+        return Health(checks, is_alive=lambda: not self._died)
 
-    def check_watcher(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    def check_watcher(self, request: Request) -> None:
         """Let pass who may read the counters.
 
         Raises:
             Refused: We listen to others, and the key is missing or wrong.
         """
         if self.watched_by_others:
-            self.gate.check_key(headers, query)
+            self.gate.check_watcher(request.headers, request.query_params)
 
 
 def build_service(
@@ -123,8 +121,11 @@ def build_service(
         LedgerUnusable: The ledger cannot be opened.
     """
     pipelines = load_pipelines(events)
-    meters = Meters()
-    ledger = open_ledger(settings.ledger_url.get_secret_value())
+    url = settings.ledger_url.get_secret_value()
+    ledger = open_ledger(url)
+    watch = LedgerWatch(lambda: open_ledger(url, create=False))
+    metrics = Metrics(watch)
+    meters = Meters(metrics.registry)
     reception = Reception(Matcher([one for _, one in pipelines], settings), Writer(ledger, clock), meters, clock)
     starter = starter or _starter(events)
     references = {pipeline.name: reference for reference, pipeline in pipelines}
@@ -134,11 +135,24 @@ def build_service(
         reception=reception,
         drain=Drain(ledger, events, references, starter, meters, clock),
         starter=starter,
-        meters=meters,
+        metrics=metrics,
+        watch=watch,
         pullers=[Puller(queue, reception) for queue in _queues(events)],
-        clock=clock,
         watched_by_others=watched_by_others,
     )
+
+
+def check_exposure(events: EventSettings, host: str) -> None:
+    """Let the service listen beyond loopback only if there is somebody to believe.
+
+    Raises:
+        InputInvalid: ``host`` can be reached from other machines, and no sender is set up.
+    """
+    if not events.believes_somebody and not is_loopback(host):
+        raise InputInvalid(
+            f"the upload-event service would listen on {host or 'every address'}, and could believe nobody there",
+            hint="set REELROUTE_EVENTS_KEY, _SNS_TOPICS, or the audience of a sender's tokens; or listen on 127.0.0.1",
+        )
 
 
 def load_pipelines(events: EventSettings) -> list[tuple[str, Pipeline]]:

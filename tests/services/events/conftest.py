@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.exposition import generate_latest
 
 from config.event_settings import EventSettings
 from config.settings import Settings
@@ -100,7 +101,7 @@ class Scene:
     def counted(self, name: str, **labels: str) -> float:
         """A counter's value."""
         found = 0.0
-        for line in self.service.meters.text().decode().splitlines():
+        for line in generate_latest(self.service.metrics.registry).decode().splitlines():
             match = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
             if match and all(f'{label}="{value}"' in match[1] for label, value in labels.items()):
                 found += float(match[2])
