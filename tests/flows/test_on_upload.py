@@ -24,7 +24,8 @@ from tests.flows.conftest import Yard
 from tests.services.events.conftest import NotingStarter
 from tests.services.events.event_process import wait_for
 
-pytestmark = pytest.mark.engine
+# Generous: each starts several processes, which a busy machine takes its time for.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 LEASE = timedelta(minutes=2)
 

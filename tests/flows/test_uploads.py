@@ -26,7 +26,8 @@ from tests.services.events.event_process import EventProcess, wait_for
 from tests.services.events.messages import event_grid, gcs_message, google_token, push
 from tests.services.events.notifying import new_queue, notify, send_to_api, signing_relay, subscribe
 
-pytestmark = pytest.mark.engine
+# Generous: each starts several processes, which a busy machine takes its time for.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 PIPELINE = """
 name: {name}

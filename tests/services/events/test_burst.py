@@ -17,7 +17,8 @@ from tests.postgres import PostgresServer
 from tests.services.events.burst import PIPELINE, Burst, inbox_of
 from tests.services.events.event_process import EventProcess, wait_for
 
-pytestmark = pytest.mark.engine
+# Generous: each starts several processes, which a busy machine takes its time for.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 SIZES = [400, pytest.param(10_000, marks=[pytest.mark.bench, pytest.mark.timeout(1200)])]
 
