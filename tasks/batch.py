@@ -18,7 +18,7 @@ from tasks.domain.video import VideoRef
 from tasks.ledger.base import JobRecord
 from tasks.ledger.inbox import Upload
 from tasks.match import source_of
-from tasks.plan import in_threads
+from tasks.plan import Plan, in_threads
 from tasks.policies import PATIENT_STEP, STEP
 from tasks.report import Outcome
 from tasks.run import Run
@@ -136,9 +136,9 @@ def jobs_of(run: Run, looked: Looked) -> tuple[list[JobRecord], list[JobRecord]]
 
 
 @task(name="mark done", **STEP)
-async def mark_done(run: Run, batch: str, looked: Looked, outcome: Outcome) -> None:
+async def mark_done(run: Run, batch: str, looked: Looked, plan: Plan, outcome: Outcome) -> None:
     """Tell the inbox what became of each upload; those that could not be seen to wait for another run."""
-    outcomes = await asyncio.to_thread(settle, run, looked)
+    outcomes = await asyncio.to_thread(settle, run, looked, plan)
     log = get_run_logger()
     try:
         back = await asyncio.to_thread(run.ledger.finish_batch, batch, run.owner, outcomes, run.clock())
@@ -150,10 +150,17 @@ async def mark_done(run: Run, batch: str, looked: Looked, outcome: Outcome) -> N
         log.warning("%d uploads wait in the inbox for another run", back)
 
 
-def settle(run: Run, looked: Looked) -> dict[str, str]:
-    """Upload's key -> what became of it; without those whose job nobody has begun."""
+def settle(run: Run, looked: Looked, plan: Plan) -> dict[str, str]:
+    """Upload's key -> what became of it; without those whose job nobody could begin.
+
+    What the budget held back does not wait in the inbox: a run a minute later would spend it again.
+    It is planned in the ledger, and the next run that lists it takes it.
+    """
     outcomes = dict(looked.outcomes)
     for upload, key in looked.jobs.items():
+        if key in plan.held:
+            outcomes[upload] = "left for another run"
+            continue
         job = run.ledger.job(key)
         # What is at the service is in the ledger: `collect` and the next run see to it.
         if job is not None and job.state is not JobState.PLANNED:

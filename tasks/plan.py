@@ -89,6 +89,7 @@ class Plan:
         todo: Keys of the jobs to submit, in order.
         estimate: What they ask for.
         left_out: Limit that was reached -> number of videos left for another run.
+        held: Keys of their jobs.
         notes: Video name -> what its owner may want to know.
         warnings: What holds for many videos, in sentences.
     """
@@ -96,6 +97,7 @@ class Plan:
     todo: list[str] = field(default_factory=list)
     estimate: Estimate = field(default_factory=Estimate)
     left_out: Counter[str] = field(default_factory=Counter)
+    held: set[str] = field(default_factory=set)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -132,6 +134,7 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
             _give_up(run, job, found.error)
         elif reason := allowance.refuses(found):
             plan.left_out[reason] += 1
+            plan.held.add(job.key)
         else:
             plan.todo.append(job.key)
             firsts.add(job.video)

@@ -66,12 +66,14 @@ class Kept(Generic[T]):
         """
         with self._lock:
             at, found = self._kept.get(url, (None, None))
-            if at is not None and found is not None and self._clock() - at < younger_than:
-                return found
-            try:
-                made = self._read(self._load(url))
-            except ValueError:
-                raise Refused(503, "proof_unavailable", "a document to check signatures with cannot be read") from None
+        if at is not None and found is not None and self._clock() - at < younger_than:
+            return found
+        # Not under the lock: whoever has what they need does not wait for a fetch. Two of one document do no harm.
+        try:
+            made = self._read(self._load(url))
+        except ValueError:
+            raise Refused(503, "proof_unavailable", "a document to check signatures with cannot be read") from None
+        with self._lock:
             while len(self._kept) >= self._most and url not in self._kept:
                 del self._kept[min(self._kept, key=lambda one: self._kept[one][0])]
             self._kept[url] = self._clock(), made

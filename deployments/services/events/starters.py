@@ -129,6 +129,7 @@ def _tell(batch: Batch, run: str) -> None:
 
     emit_event(
         event=UPLOADS_LANDED,
+        id=UUID(batch.id),  # told again by whoever starts it again, it is still one
         resource={"prefect.resource.id": f"reelroute.pipeline.{batch.pipeline}"},
         related=[{"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.role": "flow-run"}],
         payload={"pipeline": batch.pipeline, "batch": batch.id, "uploads": batch.size},

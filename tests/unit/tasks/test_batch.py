@@ -12,6 +12,7 @@ from tasks.domain.job import JobState
 from tasks.domain.upload import UploadEvent
 from tasks.ledger.base import Ledger
 from tasks.ledger.inbox import BatchState, Upload
+from tasks.plan import Plan
 from tasks.run import Run
 from tests.rig import NOON, Rig
 
@@ -60,7 +61,7 @@ def test_what_is_not_to_be_inferred_has_an_outcome(rig: Rig) -> None:
     assert ({}, 0) == (looked.jobs, looked.found.videos)
     assert {"gone": 1, "suffix": 1, "place": 1} == dict(looked.found.left_out)
     assert ["1 uploads are gone: deleted or renamed before the run came to them"] == list(looked.found.warnings)
-    assert looked.outcomes == settle(run, looked)
+    assert looked.outcomes == settle(run, looked, Plan())
     run.ledger.close()
 
 
@@ -82,7 +83,7 @@ def test_jobs_are_settled_by_where_they_stand(rig: Rig) -> None:
             before = run.ledger.move(before.key, before.state, state, run.owner, run.clock(), job_id="j")
     todo, left = jobs_of(run, looked)
     assert (["planned.mp4"], ["submitted.mp4"]) == ([j.video.name for j in todo], [j.video.name for j in left])
-    outcomes = settle(run, looked)
+    outcomes = settle(run, looked, Plan())
     assert {"key of submitted.mp4 as told": "submitted", "key of failed.mp4 as told": "failed"} == outcomes
     run.ledger.close()
 
@@ -93,6 +94,17 @@ def in_batch(ledger: Ledger, run: Run, *names: str) -> str:
     batch = ledger.form_batch("yard", "drain", run.lease, run.clock(), most=9)
     assert batch is not None
     return batch.id
+
+
+def test_what_the_budget_holds_back_is_left_to_another_run(rig: Rig) -> None:
+    """Waiting in the inbox, it would be paid for by the next budget a minute later."""
+    (rig.videos / "a.mp4").write_bytes(b"video")
+    run = rig.run()
+    looked = record_batch(run, [upload(rig, "a.mp4")])
+    held = Plan(held=set(looked.jobs.values()))
+    assert ["left for another run"] == list(settle(run, looked, held).values())
+    assert {} == settle(run, looked, Plan())
+    run.ledger.close()
 
 
 async def test_a_batch_is_held_by_one_run(rig: Rig) -> None:
