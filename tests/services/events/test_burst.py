@@ -6,12 +6,16 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 
+from deployments.services.events.starters import PrefectStarter, StartFailed
+from tasks.ledger.inbox import Batch, BatchState
 from tests.emulators import proxy
 from tests.postgres import PostgresServer
 from tests.services.events.burst import PIPELINE, Burst, inbox_of
@@ -154,3 +158,15 @@ async def test_a_prefect_server_that_is_away(tmp_path: Path, yard: str, deployme
             assert 0 < len(runs) < 10
         finally:
             events.stop()
+
+
+async def test_runs_that_cannot_be_started_or_found(deployment: str) -> None:
+    """A missing deployment is named; starting twice makes one run; a run that is gone is over, one that waits is not."""
+    batch = Batch("0" * 32, "yard", BatchState.FORMED, 1, "", "drain", datetime.now(UTC))
+    with pytest.raises(StartFailed, match=r"no deployment on-upload/nowhere: `reelroute deploy` registers it"):
+        await PrefectStarter("on-upload/nowhere").start("yard", batch)
+    starter = PrefectStarter("on-upload/on-upload")
+    first = await starter.start("yard", batch)
+    assert first == await starter.start("yard", batch)
+    assert (False, True) == (await starter.is_over(first), await starter.is_over(str(uuid4())))
+    assert "" == await starter.check()
