@@ -120,6 +120,43 @@ def run_service(
     serve(make_app, host, port, on_ready=ready, exit_with_parent=exit_with_parent)
 
 
+@app.command("events")
+def events(
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Pipelines that uploads start.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 9002,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="Stop when standard input closes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take upload events of S3, Cloud Storage and Azure, and start runs for what landed."""
+    from config.event_settings import EventSettings
+    from config.settings import Settings
+    from deployments.cli.prefect_setup import prepare_prefect
+
+    settings = Settings.load()
+    wanted = EventSettings.load(tuple(pipelines or ()))
+    prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=False)
+    from deployments.services.events.app import create_app
+    from deployments.services.events.service import build_service, check_exposure
+    from deployments.services.exposure import is_loopback
+
+    others = not is_loopback(host)
+    check_exposure(wanted, host)
+    run_service(
+        "upload-event service",
+        lambda: create_app(build_service(settings, wanted, watched_by_others=others)),
+        host,
+        port,
+        settings,
+        Printer(as_json=as_json),
+        exit_with_parent=exit_with_parent,
+    )
+
+
 def named_files(pairs: list[str]) -> dict[str, Path]:
     """Read ``NAME=FILE`` pairs.
 
