@@ -11,9 +11,9 @@ import boto3
 import pytest
 import yaml
 from botocore.validate import ParamValidator
-from config.event_settings import EventSettings
 from policy_sentry.querying.actions import get_action_data
 
+from config.event_settings import EventSettings
 from tests.shipping.files import DEPLOYMENTS, ROOT
 
 CLOUD = DEPLOYMENTS / "cloud"
