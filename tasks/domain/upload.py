@@ -43,10 +43,7 @@ def upload_key(pipeline: str, uri: str, version: str) -> str:
 def is_later(one: str, other: str) -> bool:
     """Say whether a sequencer is certainly later than another of the same key.
 
-    GCS generations are numbers. S3's and Azure's sequencers are texts of one length that sort in
-    order; of different lengths nobody knows (AWS has documented padding on either side), and then
-    neither is later.
+    They are texts of one length that sort in order. Of different lengths nobody knows (AWS has
+    documented padding on either side), and then neither is later.
     """
-    if one.isascii() and other.isascii() and one.isdigit() and other.isdigit():
-        return int(one) > int(other)
     return len(one) == len(other) and one.lower() > other.lower()

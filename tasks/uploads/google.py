@@ -56,7 +56,7 @@ def _notice(kind: str, bucket: str, key: str, generation: str, resource: dict[st
             key=key,
             version=generation,
             size=number(resource, "size"),
-            sequencer=generation,
+            sequencer=generation.zfill(20),  # a number of 64 bits
         )
     )
     return notice

@@ -56,9 +56,14 @@ class Puller:
         while True:
             try:
                 messages = await asyncio.to_thread(self._queue.receive)
-                done = [message for message in messages if await self._is_done(message)]
+                # Together, so that they share a transaction.
+                ends = await asyncio.gather(*map(self._is_done, messages), return_exceptions=True)
+                done = [message for message, end in zip(messages, ends, strict=True) if end is True]
                 if done:
                     await asyncio.to_thread(self._queue.acknowledge, done)
+                for end in ends:
+                    if isinstance(end, BaseException):
+                        raise end
                 self.problem = ""
             except (QueueUnavailable, LedgerUnavailable, LedgerUnusable) as error:
                 if str(error) != self.problem:
