@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +155,46 @@ def test_every_service_is_watched() -> None:
         if name == "deploy":  # it ends, and its exit code says how
             continue
         assert "healthcheck" in service or service["environment"]["REELROUTE_HEALTH_URL"].startswith("http://127.0.0.1")
+
+
+def test_the_package_brings_all_that_it_reads(tmp_path: Path) -> None:
+    """In the image there is nothing else: pipelines, models, declared deployments, migrations."""
+    tree = tmp_path / "tree"
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
+        for source in line.split()
+    }
+    for name in listed:
+        if name and (name in copied or name.split("/")[0] in copied):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tree / name)
+    built = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            tmp_path,
+            tree,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert 0 == built.returncode, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    read = re.compile(
+        r"^(config|tasks|flows|deployments)/(?!docker/|kubernetes/|systemd/|cloud/).*(?<!README\.md)(?<!\.env)$"
+    )
+    wanted = {name for name in listed if read.match(name)}
+
+    assert len(wanted) > 150
+    assert set() == wanted - inside - {"tasks/engine/models/MODEL_CARD.md"}

@@ -6,11 +6,12 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.shipping.files import DEPLOYMENTS, ROOT, assert_known_command
+from tests.shipping.files import DEPLOYMENTS, assert_known_command
 
 FOLDER = DEPLOYMENTS / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
@@ -24,7 +25,8 @@ HARDENED = {
     "UMask": "0077",
 }
 # Where the units say that things are -> where they are in this tree.
-INSTALLED = {"/opt/reelroute/.venv/bin/": f"{ROOT}/.venv/bin/", "/opt/reelroute/deployments/": f"{DEPLOYMENTS}/"}
+PROGRAMS = Path(sys.executable).parent
+INSTALLED = {"/opt/reelroute/.venv/bin/": f"{PROGRAMS}/", "/opt/reelroute/deployments/": f"{DEPLOYMENTS}/"}
 
 
 def read(unit: Path) -> dict[str, dict[str, list[str]]]:
@@ -86,7 +88,7 @@ def test_commands_exist(unit: Path) -> None:
     """As programs of the environment, and with their options."""
     for command in commands(unit):
         assert command[0].startswith("/opt/reelroute/.venv/bin/")
-        assert Path(command[0].replace("/opt/reelroute/", f"{ROOT}/")).is_file()
+        assert (PROGRAMS / Path(command[0]).name).is_file()
         if command[0].endswith("/reelroute"):
             assert_known_command(command)
 
