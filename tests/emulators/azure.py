@@ -141,10 +141,14 @@ class QueueEmulator:
 
 
 @contextmanager
-def running_queue() -> Iterator[QueueEmulator]:
-    """Start the queue service for the length of the block, on an ephemeral port."""
+def running_queue(key: str = "") -> Iterator[QueueEmulator]:
+    """Start the queue service for the length of the block, on an ephemeral port.
+
+    Args:
+        key: Of the account, where it also has blobs; by default a new one.
+    """
     port = process.free_port()
-    key = base64.b64encode(os.urandom(64)).decode()
+    key = key or base64.b64encode(os.urandom(64)).decode()
     main = installed("azurite") / "node_modules/azurite/dist/src/queue/main.js"
     command = [str(NODE), str(main), "--queueHost", "127.0.0.1", "--queuePort", str(port), "--inMemoryPersistence"]
     command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
