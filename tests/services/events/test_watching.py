@@ -10,7 +10,8 @@ import pytest
 from config.settings import Settings
 from deployments.services.events.app import create_app
 from deployments.services.events.service import build_service
-from tests.services.events.conftest import KEY, NotingStarter, event_settings
+from tests.services.events.conftest import NotingStarter, event_settings
+from tests.services.events.messages import KEY
 
 WATCHER = "key-of-who-watches"
 
