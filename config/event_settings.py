@@ -25,11 +25,11 @@ def _split(value: object) -> object:
     return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
 
 
-def _all_like(pattern: str, phrase: str) -> AfterValidator:
+def _all_like(pattern: str, phrase: str, *, hide: bool = False) -> AfterValidator:
     def check(items: tuple[str, ...]) -> tuple[str, ...]:
         for item in items:
             if not re.fullmatch(pattern, item):
-                raise refuse_value(phrase)
+                raise refuse_value(phrase, hide=hide)
         return items
 
     return AfterValidator(check)
@@ -127,7 +127,7 @@ class EventSettings(BaseSettings):
     ] = ""
     sqs_queues: Annotated[
         Items,
-        _all_like(r"https?://[^?#\s]+/\d{12}/[A-Za-z0-9_.-]+", "is not the URL of a queue"),
+        _all_like(r"https?://[^?#\s]+/\d{12}/[A-Za-z0-9_.-]+", "is not the URL of a queue", hide=True),
         Field(validation_alias="REELROUTE_EVENTS_SQS_QUEUES", description="SQS queues to read."),
         Allowed("URLs of queues, with commas between"),
     ] = ()
@@ -141,7 +141,9 @@ class EventSettings(BaseSettings):
     ] = ()
     azure_queues: Annotated[
         Items,
-        _all_like(r"https?://[^?#\s]+/[a-z0-9-]+", "is not the URL of a queue"),
+        _all_like(
+            r"https?://[^?#\s]+/[a-z0-9-]+", "is not the URL of a queue", hide=True
+        ),  # a pasted one is often signed
         Field(validation_alias="REELROUTE_EVENTS_AZURE_QUEUES", description="Azure storage queues to read."),
         Allowed("URLs of queues without a signature, with commas between"),
     ] = ()

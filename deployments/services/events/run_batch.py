@@ -12,7 +12,6 @@ def main(pipeline: str, batch: str) -> int:
     from deployments.cli.output import Printer
     from deployments.cli.run import run_flow
     from tasks.domain.errors import ReelrouteError
-    from tasks.report import headline
 
     printer = Printer(as_json=False)
 
@@ -28,6 +27,9 @@ def main(pipeline: str, batch: str) -> int:
         return error.exit_code
     if not summary:
         return 0
+    # Not earlier: it imports Prefect, which reads its settings at once, before they were prepared.
+    from tasks.report import headline
+
     printer.say(f"{summary['pipeline']}: {headline(summary)}")
     return int(summary["exit_code"])
 

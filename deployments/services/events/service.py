@@ -174,7 +174,8 @@ def load_pipelines(events: EventSettings) -> list[tuple[str, Pipeline]]:
         pipeline = load_pipeline(reference)
         if pipeline.name in found:
             raise InputInvalid(f"two of the pipelines are both named {pipeline.name}", hint="name each once")
-        found[pipeline.name] = reference, pipeline
+        # A run may be started in another working directory.
+        found[pipeline.name] = str(Path(reference).absolute()) if "/" in reference else reference, pipeline
     if not found:
         raise InputInvalid(
             "no pipeline is to be started by uploads",

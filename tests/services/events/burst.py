@@ -95,7 +95,7 @@ class Burst:
             if answer.status_code < 500:
                 self.statuses.setdefault(kind, Counter())[answer.status_code] += 1
                 return
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
 
 def inbox_of(home: Path) -> Counter[str]:

@@ -87,7 +87,7 @@ class EventProcess:
         return httpx.get(f"{self.url}{path}", timeout=30)
 
 
-def wait_for(look: Callable[[], Any], patience_s: float = 120.0) -> Any:
+def wait_for(look: Callable[[], Any], patience_s: float = 240.0) -> Any:
     """Look again and again until there is something to see."""
     end = time.monotonic() + patience_s
     while not (seen := look()):
