@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         AfterValidator(_stripped),
         Field(
             validation_alias="REELROUTE_METRICS_KEY",
-            description="Bearer token for `/metrics` of the ledger's metrics. Without one they are on loopback only.",
+            description="Bearer token that `/metrics` of `serve metrics` and `serve events` asks for.",
         ),
         Allowed("a key"),
     ] = None

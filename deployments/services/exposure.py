@@ -45,18 +45,23 @@ def refuse_open_address(host: str, key: str, *, service: str, variable: str) -> 
 
 
 def require_key(request: Request, key: str) -> None:
-    """Let only callers with the key through: as a bearer token, or ``?api_key=`` as Roboflow's.
+    """Let only callers with the key through.
 
     Raises:
         AuthRefused: It is missing or wrong.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token if scheme.lower() == "bearer" else request.query_params.get("api_key", "")
-    # As bytes: compare_digest takes no text outside of ASCII.
-    if not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode("utf-8", "surrogateescape")):
+    if not holds_key(request, key):
         raise AuthRefused(
             "the API key is missing or wrong", hint="send this service's key as ?api_key=… or as a bearer token"
         )
+
+
+def holds_key(request: Request, key: str) -> bool:
+    """Whether a request came with the key: as a bearer token, or ``?api_key=`` as Roboflow's."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = token if scheme.lower() == "bearer" else request.query_params.get("api_key", "")
+    # As bytes: compare_digest takes no text outside of ASCII.
+    return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode("utf-8", "surrogateescape"))
 
 
 def _is_address(host: str) -> bool:

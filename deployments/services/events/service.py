@@ -23,9 +23,10 @@ from deployments.services.events.meters import Meters
 from deployments.services.events.puller import Puller
 from deployments.services.events.queues.base import Queue
 from deployments.services.events.reception import Reception
+from deployments.services.events.refused import Refused
 from deployments.services.events.starters import PrefectStarter, ProcessStarter, Starter
 from deployments.services.events.writer import Writer
-from deployments.services.exposure import is_loopback
+from deployments.services.exposure import holds_key, is_loopback
 from deployments.services.health import Check, Health
 from deployments.services.ledger_metrics import LedgerWatch
 from deployments.services.metrics import Metrics
@@ -47,7 +48,8 @@ class Service:
     """Everything that answers, reads and drains.
 
     Attributes:
-        watched_by_others: We listen to more than this machine, so that watching needs the key.
+        watched_by_others: We listen to more than this machine, so that watching needs a key.
+        metrics_key: Of who watches; without one it is the senders' key.
     """
 
     ledger: Ledger
@@ -59,6 +61,7 @@ class Service:
     watch: LedgerWatch
     pullers: list[Puller]
     watched_by_others: bool = False
+    metrics_key: str = field(default="", repr=False)
     _died: bool = field(default=False, init=False)
 
     @contextlib.asynccontextmanager
@@ -97,9 +100,12 @@ class Service:
         """Let pass who may read the counters.
 
         Raises:
-            Refused: We listen to others, and the key is missing or wrong.
+            Refused: Watching needs a key, which is missing or wrong.
         """
-        if self.watched_by_others:
+        if self.metrics_key:
+            if not holds_key(request, self.metrics_key):
+                raise Refused(401, "wrong_key", "the key of who watches is missing or wrong")
+        elif self.watched_by_others:
             self.gate.check_watcher(request.headers, request.query_params)
 
 
@@ -141,6 +147,7 @@ def build_service(
         watch=watch,
         pullers=[Puller(queue, reception) for queue in _queues(events)],
         watched_by_others=watched_by_others,
+        metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else "",
     )
 
 
