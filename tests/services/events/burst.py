@@ -23,7 +23,7 @@ routes: [{to: results, uri: out}]
 """
 _AT_ONCE = 64
 # Given up by no sender for an hour: SNS, EventBridge, Event Grid and Pub/Sub all try longer.
-_WITHIN_S = 300.0
+_WITHIN_S = 900.0
 
 
 @dataclass

@@ -161,7 +161,7 @@ async def test_a_prefect_server_that_is_away(tmp_path: Path, yard: str, deployme
 
 
 async def test_runs_that_cannot_be_started_or_found(deployment: str) -> None:
-    """A missing deployment is named; starting twice makes one run; a run that is gone is over, one that waits is not."""
+    """A missing deployment is named; starting twice makes one run; a run that is gone is over, a waiting one is not."""
     batch = Batch("0" * 32, "yard", BatchState.FORMED, 1, "", "drain", datetime.now(UTC))
     with pytest.raises(StartFailed, match=r"no deployment on-upload/nowhere: `reelroute deploy` registers it"):
         await PrefectStarter("on-upload/nowhere").start("yard", batch)
