@@ -65,7 +65,9 @@ def yard(tmp_path: Path) -> str:
 
 @pytest.fixture
 def events(tmp_path: Path, yard: str, deployment: str) -> Iterator[EventProcess]:
-    process = EventProcess(tmp_path, {"REELROUTE_EVENTS_PIPELINES": yard, "PREFECT_API_URL": deployment})
+    # As it is by default: a slow machine pauses for a second in mid-burst.
+    quiet = {"REELROUTE_EVENTS_QUIET": "5s"}
+    process = EventProcess(tmp_path, {"REELROUTE_EVENTS_PIPELINES": yard, "PREFECT_API_URL": deployment, **quiet})
     yield process
     process.stop()
 
