@@ -24,7 +24,6 @@ async def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         await starter.start("nowhere", batch)
     assert (False, True) == (await starter.is_over(run), await starter.is_over("process:1"))
     await starter.close()
-    assert not starter.is_busy
     assert await starter.is_over(run)
     with pytest.raises(ProcessLookupError):
         os.kill(int(run.removeprefix("process:")), 0)
