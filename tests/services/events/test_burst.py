@@ -164,7 +164,7 @@ async def test_a_prefect_server_that_is_away(tmp_path: Path, yard: str, deployme
 
 async def test_runs_that_cannot_be_started_or_found(deployment: str) -> None:
     """A missing deployment is named; starting twice makes one run; a run that is gone is over, a waiting one is not."""
-    batch = Batch("0" * 32, "yard", BatchState.FORMED, 1, "", "drain", datetime.now(UTC))
+    batch = Batch(uuid4().hex, "yard", BatchState.FORMED, 1, "", "drain", datetime.now(UTC))
     with pytest.raises(StartFailed, match=r"no deployment on-upload/nowhere: `reelroute deploy` registers it"):
         await PrefectStarter("on-upload/nowhere").start("yard", batch)
     starter = PrefectStarter("on-upload/on-upload")
@@ -172,3 +172,20 @@ async def test_runs_that_cannot_be_started_or_found(deployment: str) -> None:
     assert first == await starter.start("yard", batch)
     assert (False, True) == (await starter.is_over(first), await starter.is_over(str(uuid4())))
     assert "" == await starter.check()
+    assert 1 == await told_of(batch.id)
+
+
+async def told_of(batch: str) -> int:
+    """How many Prefect events tell of a batch, once there is one."""
+    from prefect import get_client
+
+    found: list[str] = []
+    async with get_client() as client:
+        for _ in range(100):
+            wanted = {"event": {"name": ["reelroute.uploads.landed"]}}
+            answer = await client._client.post("/events/filter", json={"filter": wanted, "limit": 50})
+            found = [event["payload"]["batch"] for event in answer.json()["events"]]
+            if batch in found:
+                break
+            await asyncio.sleep(0.2)
+    return found.count(batch)
