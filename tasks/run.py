@@ -112,6 +112,8 @@ class Run:
         self.submits = Pace(SUBMITS_PER_S, burst=SUBMITS_AT_ONCE, clock=clock, sleep=self.pause)
         self.slots = Slots(pipeline.inference.max_in_flight, pipeline.inference.deadline)
         self.allowance: Allowance | None = None
+        self._held = 0
+        self._renewal: asyncio.Task[None] | None = None
 
     async def pause(self, seconds: float) -> bool:
         """Sleep, unless or until the run is asked to stop; say whether to go on."""
@@ -144,20 +146,26 @@ class Run:
         if job is None:
             yield None
             return
-        renewal = asyncio.create_task(self._renew(key))
+        self._held += 1
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew())
         try:
             yield job
         finally:
-            renewal.cancel()
+            self._held -= 1
+            if not self._held and self._renewal is not None:
+                self._renewal.cancel()
+                self._renewal = None
             # Otherwise the lease ends by itself; what the block did is done.
             with suppress(LedgerUnavailable):
                 await asyncio.to_thread(self.ledger.release, key, self.owner)
 
-    async def _renew(self, key: str) -> None:
+    async def _renew(self) -> None:
+        """Renew everything that we hold, thousands of jobs in one transaction."""
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             with suppress(LedgerUnavailable):
-                await asyncio.to_thread(self.ledger.claim, key, self.owner, self.lease, self.clock())
+                await asyncio.to_thread(self.ledger.renew, self.owner, self.lease, self.clock())
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:

@@ -208,6 +208,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def renew(self, owner: str, lease: timedelta, now: datetime) -> int:
+        """Prolong every lease of a job that ``owner`` holds, in one transaction; return how many.
+
+        A lease that has passed is ours until somebody takes the job over, and never again after that.
+        """
+        ...
+
     def owners(self) -> set[str]:
         """Name everybody who holds a lease of a job or a delivery, whether it has passed or not."""
         ...

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import DELIVERY_STATE, FAILURE, INFO, JOB_STATE, SPEC, TIME, URIS, VERBATIM
 
 # Head of migrations/versions. A ledger that has it is opened without loading alembic.
-REVISION = "0001"
+REVISION = "0002"
 REVISION_TABLE = "ledger_revision"
 
 metadata = MetaData()
@@ -43,6 +43,8 @@ videos = Table(
     Column("size", BigInteger, nullable=False),
     Column("modified", TIME, nullable=False),
     Column("info", INFO),
+    Column("content", VERBATIM),
+    Index("videos_by_content", "content"),
 )
 
 # ``id`` says in which order jobs became known; everything else goes by ``key``.
@@ -68,6 +70,7 @@ jobs = Table(
     ForeignKeyConstraint(["video_key"], ["videos.key"], name="jobs_video"),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_video", "video_key"),
+    Index("jobs_by_owner", "lease_owner"),
 )
 
 # No index by pipeline: SQLite would use it to read jobs, and sort all of a pipeline's for every page.

@@ -103,6 +103,11 @@ class SqlLedger:
             partial(job_rows.find_moved, **asked),
         )
 
+    def renew(self, owner: str, lease: timedelta, now: datetime) -> int:
+        """Prolong every lease of a job that the owner holds."""
+        asked = _named(owner), lease, aware(now)
+        return self._database.change(lambda connection: leases.renew(connection, *asked))
+
     def owners(self) -> set[str]:
         """Everybody who is named in a lease."""
         return self._database.look(leases.owners)
