@@ -19,6 +19,7 @@ from tasks.replay import Selection, Wanted, ask_again, plan_again, reset_deliver
 from tasks.report import Outcome, report_run
 from tasks.run import Run, open_run
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet_step
 
 
 @flow(name="replay", flow_run_name="replay {pipeline}", persist_result=False)
@@ -58,6 +59,7 @@ async def replay(
 
 
 @task(name="take up", **STEP)
+@discreet_step
 async def take_up(run: Run, chosen: Selection, outcome: Outcome) -> tuple[Plan, list[JobRecord]]:
     """Ask for late results, and plan what is left; returns what to submit, and what is at the service after all."""
     revived: list[JobRecord] = []

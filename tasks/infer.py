@@ -28,6 +28,7 @@ from tasks.progress import watcher
 from tasks.run import Run
 from tasks.second_chance import died_of_its_url, second_chance
 from tasks.submit import failure_of, submit_job
+from tasks.unforeseen import discreet_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Inferred:
 
 
 @task(name="infer", task_run_name="{video}", **PATIENT_STEP)
+@discreet_step
 async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:  # noqa: ARG001 (video names the task run)
     """Sign, submit, wait, check, store: whatever of it the job still needs.
 

@@ -24,6 +24,7 @@ from tasks.run import Run
 from tasks.storage.ranged import open_ranged
 from tasks.stores import Stores
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet_step
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -101,6 +102,7 @@ class Plan:
 
 
 @task(name="plan", **PATIENT_STEP)
+@discreet_step
 async def plan_videos(run: Run, limit: int = 0) -> Plan:
     """Probe the planned videos of today's listing and choose those that fit limit and budget."""
     plan = await asyncio.to_thread(make_plan, run, limit)

@@ -21,6 +21,7 @@ from tasks.ledger.base import JobRecord
 from tasks.plan import Plan
 from tasks.policies import STEP
 from tasks.run import Run
+from tasks.unforeseen import discreet_step
 
 # Rows of the table that people search in the Prefect UI.
 TABLE_ROWS = 5000
@@ -73,6 +74,7 @@ class Standing:
 
 
 @task(name="report", **STEP)
+@discreet_step
 async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome, command: str = "run") -> dict[str, Any]:
     """Summarise what a command did, write its report file and show it in Prefect."""
     standing = await asyncio.to_thread(stand, run, outcome)

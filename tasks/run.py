@@ -44,6 +44,7 @@ from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
+from tasks.unforeseen import discreet
 
 if TYPE_CHECKING:
     from tasks.plan import Allowance
@@ -189,15 +190,17 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         InputInvalid, LocationMissing: The pipeline file, a setting, a model path or a place is wrong.
         AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
+        Unforeseen: Whatever else is raised, in the block too.
     """
     guard_logs()
-    settings = settings or Settings.load()
-    pipeline = load_pipeline(name)
-    spec, model_files = inference_spec(pipeline)
-    clear_dead_work(settings)
-    blocks = await load_credentials(pipeline)
-    stores = Stores(pipeline, blocks=blocks)
     async with AsyncExitStack() as stack:
+        stack.enter_context(discreet("the run"))
+        settings = settings or Settings.load()
+        pipeline = load_pipeline(name)
+        spec, model_files = inference_spec(pipeline)
+        clear_dead_work(settings)
+        blocks = await load_credentials(pipeline)
+        stores = Stores(pipeline, blocks=blocks)
         ledger = open_ledger(settings.ledger_url.get_secret_value())
         stack.callback(ledger.close)
         await asyncio.to_thread(check_places, pipeline, settings, stores, datetime.now(UTC).date())

@@ -57,6 +57,13 @@ class Ambiguous(ReelrouteError):
     """The step may or may not have happened; never repeat it blindly."""
 
 
+class Unforeseen(Permanent):
+    """A fault of ours, or of a library, that nobody foresaw; its own text, which may hold anything, is in the log."""
+
+    code = "unexpected"
+    default_hint = "the log has the details (`--verbose`); please report it: this should not happen"
+
+
 # --- what the user wrote -----------------------------------------------------------------
 
 

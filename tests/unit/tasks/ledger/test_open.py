@@ -133,7 +133,10 @@ class TestMigrations:
             config.attributes["connection"] = connection
             command.upgrade(config, "0001")
         engine.dispose()
-        sql(file, "INSERT INTO videos VALUES ('k', 's3://bucket/a.mp4', 'v', 7, '2026-03-01T02:30:00.000000+00:00', NULL)")
+        sql(
+            file,
+            "INSERT INTO videos VALUES ('k', 's3://bucket/a.mp4', 'v', 7, '2026-03-01T02:30:00.000000+00:00', NULL)",
+        )
         ledger = open_ledger(sqlite_url(file))
         key = add(ledger)
         assert ledger.claim(key, "me", LEASE, NOW) is not None
