@@ -25,7 +25,7 @@ def blunder() -> None:
             raise Blunder(f"{request.method} {request.url} failed with {request.content!r}")
         return await send(self, client, request, what, **kind)
 
-    RoboflowClient._send = sending  # type: ignore[method-assign]
+    RoboflowClient._send = sending  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def yard(tmp_path: Path, prefect_server: str, service: ScriptedService, request:
     (tmp_path / "marked.yaml").write_text(
         PIPELINE.format(bucket=cloud.videos, videos=tmp_path / "videos", out=tmp_path / "out")
     )
-    levels = {name: "DEBUG" for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_ROOT_LEVEL", "REELROUTE_LOG_LEVEL")}
+    levels = dict.fromkeys(("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_ROOT_LEVEL", "REELROUTE_LOG_LEVEL"), "DEBUG")
     environment = {
         **cloud.environment,
         **levels,
