@@ -53,7 +53,7 @@ async def replay(
         await asyncio.to_thread(reset_deliveries, run, chosen.deliver)
         plan, revived = await take_up(run, chosen, outcome)
         async with Router(run, outcome) as router:
-            await Pool(run, outcome, router.put).infer_all(plan.todo, revived)
+            await Pool(run, outcome, router.put, copies=plan.copies).infer_all([*plan.reuse, *plan.todo], revived)
         found = Discovery(len(chosen.keys), 0, chosen.left_alone)
         return ended(await report_run(run, found, plan, outcome, command="replay"))
 

@@ -111,7 +111,8 @@ class Run:
         self.stop = stop.get() or Stop()
         self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
         self.submits = Pace(SUBMITS_PER_S, burst=SUBMITS_AT_ONCE, clock=clock, sleep=self.pause)
-        self.slots = Slots(pipeline.inference.max_in_flight, pipeline.inference.deadline)
+        wanted = pipeline.inference
+        self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
         self._held = 0
         self._renewal: asyncio.Task[None] | None = None

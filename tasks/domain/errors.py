@@ -298,6 +298,13 @@ class SlotsFull(Retryable):
     default_hint = "a slot is free again when a job ends: `reelroute collect` fetches those that have"
 
 
+class CopyAhead(Retryable):
+    """A copy of this video is at the service, or has results already; nothing was changed."""
+
+    code = "copy_ahead"
+    default_hint = "the next run takes over the copy's results"
+
+
 class LedgerConflict(Retryable):
     """Another process moved the row first; what we believed about it is out of date."""
 

@@ -46,6 +46,7 @@ class PlanContract:
             service="",
             result_key="",
             info=None,
+            content=None,
             failure=None,
             submitted_at=None,
             lease_owner="",
