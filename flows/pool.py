@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from prefect.client.schemas.objects import State
 
+from flows.limit import turn
 from tasks.collect import await_job
 from tasks.copies import find_copy
 from tasks.domain.errors import AuthRefused, PlanRefused, ReelrouteError, ServiceUnavailable
@@ -60,12 +61,11 @@ class Pool:
             left = await asyncio.to_thread(self._left) if self.wait else []
         self.outcome.resumed.update(job.key for job in left)
         watcher.get().expected(len(left) + len(todo))
-        keys = iter(todo)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_all(left))
-                for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
-                    group.create_task(self._submit_next(keys))
+                if todo:
+                    group.create_task(self._submit_all(todo))
         except BaseExceptionGroup as many:
             raise _first(many) from None
         if waiting := sum(map(len, self.copies.values())):
@@ -75,6 +75,15 @@ class Pool:
 
     def _left(self) -> list[JobRecord]:
         return list(self.run.ledger.jobs(self.run.pipeline.name, IN_FLIGHT))
+
+    async def _submit_all(self, todo: Sequence[str]) -> None:
+        keys = iter(todo)
+        async with turn(self.run) as why_not, asyncio.TaskGroup() as group:
+            if why_not:
+                self.outcome.warnings.append(f"{len(todo)} videos are left for another run: {why_not}")
+                return
+            for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
+                group.create_task(self._submit_next(keys))
 
     async def _submit_next(self, keys: Iterator[str]) -> None:
         for key in keys:
