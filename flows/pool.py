@@ -60,7 +60,7 @@ class Pool:
         if left is None:
             left = await asyncio.to_thread(self._left) if self.wait else []
         self.outcome.resumed.update(job.key for job in left)
-        watcher.get().expected(len(left) + len(todo))
+        watcher.get().expected(len(left) + len(todo) + sum(map(len, self.copies.values())))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_all(left))
