@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -108,16 +108,16 @@ class Plan:
 
 @task(name="plan", **PATIENT_STEP)
 @discreet_step
-async def plan_videos(run: Run, limit: int = 0) -> Plan:
-    """Probe the planned videos of today's listing and choose those that fit limit and budget."""
-    plan = await asyncio.to_thread(make_plan, run, limit)
+async def plan_videos(run: Run, limit: int = 0, waiting: Sequence[JobRecord] | None = None) -> Plan:
+    """Probe the planned videos of today's listing (or ``waiting``) and choose those that fit limit and budget."""
+    plan = await asyncio.to_thread(make_plan, run, limit, waiting)
     estimate = plan.estimate
     cost = "" if estimate.cost is None else f", about {estimate.cost:.2f}"
     log = get_run_logger()
     log.info("%d videos, %d frames, %.1f minutes%s", estimate.videos, estimate.frames, estimate.minutes, cost)
-    waiting = sum(map(len, plan.copies.values()))
-    if plan.reuse or waiting:
-        log.info("%d videos take over the results of a copy, %d wait for those of one", len(plan.reuse), waiting)
+    behind = sum(map(len, plan.copies.values()))
+    if plan.reuse or behind:
+        log.info("%d videos take over the results of a copy, %d wait for those of one", len(plan.reuse), behind)
     for reason, count in plan.left_out.items():
         log.warning("%d videos left for another run: %s", count, reason)
     for warning in plan.warnings:

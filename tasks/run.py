@@ -193,10 +193,10 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
         Unforeseen: Whatever else is raised, in the block too.
     """
-    guard_logs()
+    settings = settings or Settings.load()
+    guard_logs(settings.log_format)
     async with AsyncExitStack() as stack:
         stack.enter_context(discreet("the run"))
-        settings = settings or Settings.load()
         pipeline = load_pipeline(name)
         spec, model_files = inference_spec(pipeline)
         clear_dead_work(settings)

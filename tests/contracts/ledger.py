@@ -13,6 +13,7 @@ from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
 from tests.contracts.ledger_copies import CopyContract
 from tests.contracts.ledger_deliveries import ChangedRouteContract, DeliveryContract, DeliveryListContract
+from tests.contracts.ledger_inbox import BatchContract, PutContract
 from tests.contracts.ledger_jobs import InfoContract, LeaseContract, PlanContract, StreamContract
 from tests.contracts.ledger_limits import AbandonContract, SlotContract
 from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContract
@@ -37,6 +38,8 @@ class LedgerContract(
     AbandonContract,
     RaceContract,
     KillContract,
+    PutContract,
+    BatchContract,
 ):
     """All of it."""
 
