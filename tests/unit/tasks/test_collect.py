@@ -169,7 +169,7 @@ async def test_a_bucket_that_is_down_is_waited_for(rig: Rig) -> None:
     """However often the download fails for a reason that passes: the deadline counts, not the attempts."""
     run = rig.run()
     job = await submitted(rig, run)
-    rig.backend.downloads = [ServiceUnavailable("502")] * 20 + [RateLimited("429", retry_after_s=30.0)]
+    rig.backend.downloads = [*[ServiceUnavailable("502")] * 20, RateLimited("429", retry_after_s=30.0)]
 
     assert JobState.SUCCEEDED is (await collect_job(run, job)).state
     assert 21 == len(rig.clock.slept)
