@@ -26,7 +26,7 @@ demo: $(READY) ## run the whole way on real footage, with no account and no key
 
 test: $(READY) ## run every test but the benchmarks, with coverage
 	$(BIN)/python -m tests.emulators.install
-	$(BIN)/python -m pytest -m "not bench" --numprocesses 2 --dist loadfile --ignore tests/faults --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not bench" --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: $(READY) ## formatting, lint, types, import contracts, docs
 	$(BIN)/ruff format --check .
@@ -43,7 +43,7 @@ bench: $(READY) ## benchmarks: ratios measured in one run
 	$(BIN)/python -m tests.emulators.install
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks tests/services
 
-bench-faults: $(READY) ## kill runs at every step, storms, many runs at once; prints what it counted
+bench-faults: $(READY) ## kill runs at every step, storms, many runs at once, all of it; prints what it counted
 	$(BIN)/python -m pytest -q -s tests/faults
 
 lock: ## resolve pyproject.toml anew into requirements.lock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -69,6 +69,11 @@ class Inference(Section):
         Field(description="A job not finished by then is given up, and can be replayed."),
         Allowed(f"{DURATIONS}, longer than poll_interval"),
     ] = timedelta(hours=6)
+    dedupe: Annotated[
+        Literal["none", "content"],
+        Field(description="`content`: a copy of a video that was inferred before takes over its results, unpaid."),
+        Allowed("none, content"),
+    ] = "none"
 
     @field_validator("backend")
     @classmethod

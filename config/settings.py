@@ -69,6 +69,13 @@ def _database_url(secret: SecretStr, dialect: str) -> SecretStr:
     return secret
 
 
+def _limit_name(name: str | None) -> str | None:
+    # What Prefect takes for a name (its own rule for objects).
+    if name is not None and re.search(r"[/%&><'\"]", name):
+        raise refuse_value("is not a name that Prefect takes")
+    return name
+
+
 def _api_url(url: str) -> str:
     # No path: the official SDK, which looks models up, drops it and asks elsewhere.
     try:
@@ -154,6 +161,15 @@ class Settings(BaseSettings):
         Field(validation_alias="REELROUTE_LOG_LEVEL", description="How much is logged."),
         Allowed("debug, info, warning, error"),
     ] = "info"
+    prefect_limit: Annotated[
+        str | None,
+        AfterValidator(_limit_name),
+        Field(
+            validation_alias="REELROUTE_PREFECT_LIMIT",
+            description="A global concurrency limit of Prefect; each run holds one of its slots while it submits.",
+        ),
+        Allowed("the name of a limit, without / % & > < or quotes"),
+    ] = None
     log_format: Annotated[
         Literal["text", "json"],
         BeforeValidator(_lower),

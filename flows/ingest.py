@@ -31,11 +31,12 @@ async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
         outcome = Outcome()
         found = await discover_videos(run)
         plan = await plan_videos(run, limit)
+        todo = [*plan.reuse, *plan.todo]
         if wait:
             async with Router(run, outcome) as router:
-                await Pool(run, outcome, router.put).infer_all(plan.todo)
+                await Pool(run, outcome, router.put, copies=plan.copies).infer_all(todo)
         else:
-            await Pool(run, outcome, lambda _: None, wait=False).infer_all(plan.todo)
+            await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
         return ended(await report_run(run, found, plan, outcome))
 
 

@@ -36,6 +36,6 @@ async def on_upload(pipeline: str, batch: str) -> Any:
         todo, left = await asyncio.to_thread(jobs_of, run, looked)
         plan = await plan_videos(run, 0, todo)
         async with Router(run, outcome) as router:
-            await Pool(run, outcome, router.put).infer_all(plan.todo, left)
+            await Pool(run, outcome, router.put, copies=plan.copies).infer_all([*plan.reuse, *plan.todo], left)
         await mark_done(run, batch, looked, plan, outcome)
         return ended(await report_run(run, looked.found, plan, outcome, command="on-upload"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prefect.client.schemas.objects import State
 
+from flows.limit import turn
 from tasks.collect import await_job
+from tasks.copies import find_copy
 from tasks.domain.errors import AuthRefused, PlanRefused, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import Failure, JobState
 from tasks.infer import Inferred, infer_video
@@ -16,9 +18,11 @@ from tasks.ledger.base import JobRecord
 from tasks.progress import watcher
 from tasks.report import Outcome
 from tasks.run import Run
+from tasks.second_chance import refused_by_budget
 from tasks.submit import failure_of
 
 IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
+ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN)
 # Jobs of earlier runs that are waited for at once: each costs a few kilobytes. More wait for one of them to end.
 OPEN_AT_ONCE = 5000
 # Jobs that ended together are collected by so many at a time.
@@ -34,6 +38,7 @@ class Pool:
         finished: Is told the key of each job as its results are stored.
         wait: Wait for results.
         once: Ask about each job of an earlier run a single time.
+        copies: Key of a job -> keys of jobs that take over its results; they come right after it.
     """
 
     run: Run
@@ -41,6 +46,7 @@ class Pool:
     finished: Callable[[str], None]
     wait: bool = True
     once: bool = False
+    copies: dict[str, list[str]] = field(default_factory=dict)
 
     async def infer_all(self, todo: Sequence[str] = (), left: Sequence[JobRecord] | None = None) -> None:
         """Collect what is in flight, and submit the jobs ``todo`` meanwhile; end when nothing is in flight.
@@ -54,18 +60,30 @@ class Pool:
         if left is None:
             left = await asyncio.to_thread(self._left) if self.wait else []
         self.outcome.resumed.update(job.key for job in left)
-        watcher.get().expected(len(left) + len(todo))
-        keys = iter(todo)
+        watcher.get().expected(len(left) + len(todo) + sum(map(len, self.copies.values())))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_all(left))
-                for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
-                    group.create_task(self._submit_next(keys))
+                if todo:
+                    group.create_task(self._submit_all(todo))
         except BaseExceptionGroup as many:
             raise _first(many) from None
+        if waiting := sum(map(len, self.copies.values())):
+            self.outcome.warnings.append(
+                f"{waiting} videos are copies of what is not done yet: another run takes over its results"
+            )
 
     def _left(self) -> list[JobRecord]:
         return list(self.run.ledger.jobs(self.run.pipeline.name, IN_FLIGHT))
+
+    async def _submit_all(self, todo: Sequence[str]) -> None:
+        keys = iter(todo)
+        async with turn(self.run) as why_not, asyncio.TaskGroup() as group:
+            if why_not:
+                self.outcome.warnings.append(f"{len(todo)} videos are left for another run: {why_not}")
+                return
+            for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
+                group.create_task(self._submit_next(keys))
 
     async def _submit_next(self, keys: Iterator[str]) -> None:
         for key in keys:
@@ -101,6 +119,21 @@ class Pool:
         watcher.get().finished(name, problem)
         if now is JobState.SUCCEEDED:
             self.finished(job.key)
+        if now in ENDED:
+            await self._infer_copies(job.key)
+
+    async def _infer_copies(self, original: str) -> None:
+        """Take up the copies of a job that has ended; if it came to nothing, the first is submitted in its place."""
+        for key in self.copies.pop(original, ()):
+            copy = await asyncio.to_thread(self.run.ledger.job, key, pipeline=self.run.pipeline.name)
+            if copy is None or self.run.stop.asked or self.outcome.stopped is not None:
+                continue
+            found = await asyncio.to_thread(find_copy, self.run, copy)
+            reason = "" if found is not None else refused_by_budget(self.run, copy)
+            if reason:
+                self.outcome.warnings.append(f"{copy.video} is left for another run: {reason}")
+            else:
+                await self._infer(copy)
 
     async def _note(self, job: JobRecord, state: State[Inferred]) -> tuple[str, JobState | None]:
         """Count how a video's task ended; return the code of its problem, or "", and where the job stands."""
@@ -109,7 +142,8 @@ class Pool:
             ended = await state.result()  # type: ignore[misc]
             outcome.submitted += ended.submitted
             outcome.elsewhere += ended.state is None
-            outcome.succeeded += ended.state is JobState.SUCCEEDED
+            outcome.reused += ended.reused
+            outcome.succeeded += ended.state is JobState.SUCCEEDED and not ended.reused
             return "", ended.state
         now = await asyncio.to_thread(self.run.ledger.job, job.key)
         if now is not None:

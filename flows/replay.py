@@ -19,6 +19,7 @@ from tasks.replay import Selection, Wanted, ask_again, plan_again, reset_deliver
 from tasks.report import Outcome, report_run
 from tasks.run import Run, open_run
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet_step
 
 
 @flow(name="replay", flow_run_name="replay {pipeline}", persist_result=False)
@@ -52,12 +53,13 @@ async def replay(
         await asyncio.to_thread(reset_deliveries, run, chosen.deliver)
         plan, revived = await take_up(run, chosen, outcome)
         async with Router(run, outcome) as router:
-            await Pool(run, outcome, router.put).infer_all(plan.todo, revived)
+            await Pool(run, outcome, router.put, copies=plan.copies).infer_all([*plan.reuse, *plan.todo], revived)
         found = Discovery(len(chosen.keys), 0, chosen.left_alone)
         return ended(await report_run(run, found, plan, outcome, command="replay"))
 
 
 @task(name="take up", **STEP)
+@discreet_step
 async def take_up(run: Run, chosen: Selection, outcome: Outcome) -> tuple[Plan, list[JobRecord]]:
     """Ask for late results, and plan what is left; returns what to submit, and what is at the service after all."""
     revived: list[JobRecord] = []

@@ -23,6 +23,7 @@ from tasks.policies import PATIENT_STEP, STEP
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.storage.registry import split_source_uri
+from tasks.unforeseen import discreet_step
 
 LOOKS_AT_ONCE = 8
 # What becomes of an upload whose object is not there any more.
@@ -67,6 +68,7 @@ async def _renew(run: Run, batch: str) -> None:
 
 
 @task(name="look up", **PATIENT_STEP)
+@discreet_step
 async def look_up(run: Run, uploads: list[Upload]) -> Looked:
     """Ask the store about each object of a batch, and plan a job for each that is there and wanted.
 
@@ -136,6 +138,7 @@ def jobs_of(run: Run, looked: Looked) -> tuple[list[JobRecord], list[JobRecord]]
 
 
 @task(name="mark done", **STEP)
+@discreet_step
 async def mark_done(run: Run, batch: str, looked: Looked, plan: Plan, outcome: Outcome) -> None:
     """Tell the inbox what became of each upload; those that could not be seen to wait for another run."""
     outcomes = await asyncio.to_thread(settle, run, looked, plan)

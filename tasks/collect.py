@@ -15,10 +15,12 @@ from tasks.domain.errors import (
     JobFailed,
     JobUnknown,
     PlanRefused,
+    RateLimited,
     ReelrouteError,
     ResultExpired,
     ResultInvalid,
     Retryable,
+    ServiceUnavailable,
 )
 from tasks.domain.job import JobState
 from tasks.domain.predictions import Predictions
@@ -57,6 +59,9 @@ async def collect_job(run: Run, job: JobRecord) -> JobRecord:
             except ResultExpired:
                 if downloads == DOWNLOADS:
                     raise
+            except (ServiceUnavailable, RateLimited) as passing:
+                # As with a question: it passes, and the deadline says how long we believe that.
+                downloads, at_least_s = 0, max(at_least_s, passing.retry_after_s or 0.0)
         if is_overdue(run, job):
             limit = run.pipeline.inference.deadline
             error = DeadlinePassed(f"{job.video}: not finished {limit} after it was submitted (job {job.job_id})")

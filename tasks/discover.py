@@ -17,6 +17,7 @@ from tasks.policies import PATIENT_STEP
 from tasks.run import Run
 from tasks.storage.filters import Filter, Tally, select
 from tasks.stores import Stores
+from tasks.unforeseen import discreet_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Discovery:
 
 
 @task(name="discover", **PATIENT_STEP)
+@discreet_step
 async def discover_videos(run: Run) -> Discovery:
     """List every source and plan a job for each video; listings stream into the ledger."""
     found = await asyncio.to_thread(record_listing, run)

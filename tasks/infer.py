@@ -11,8 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from tasks.collect import collect_job
+from tasks.copies import settle_copy
 from tasks.domain.errors import (
     AuthRefused,
+    CopyAhead,
     JobFailed,
     PlanRefused,
     ReelrouteError,
@@ -28,6 +30,7 @@ from tasks.progress import watcher
 from tasks.run import Run
 from tasks.second_chance import died_of_its_url, second_chance
 from tasks.submit import failure_of, submit_job
+from tasks.unforeseen import discreet_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,17 @@ class Inferred:
         key: The job.
         state: Where it stands now; None when another process is at work on it.
         submitted: How often this task submitted it.
+        reused: It took over the results of a copy.
     """
 
     key: str
     state: JobState | None
     submitted: int = 0
+    reused: bool = False
 
 
 @task(name="infer", task_run_name="{video}", **PATIENT_STEP)
+@discreet_step
 async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:  # noqa: ARG001 (video names the task run)
     """Sign, submit, wait, check, store: whatever of it the job still needs.
 
@@ -90,8 +96,11 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
     await asyncio.to_thread(run.ledger.plan_deliveries, run.pipeline.name, job.key, run.fingerprints, run.clock())
     if job.state is JobState.PLANNED:
         try:
-            job = await submit_job(run, job, wait=wait)
-        except SlotsFull:  # whoever does not wait leaves it to a later run
+            settled = await settle_copy(run, job)
+            if isinstance(settled, JobRecord):
+                return Inferred(job.key, settled.state, reused=True)
+            job = await submit_job(run, job, wait=wait, slots=settled)
+        except (SlotsFull, CopyAhead):  # whoever does not wait leaves it to a later run
             return Inferred(job.key, job.state)
         submitted += 1
         watcher.get().submitted(str(job.video))

@@ -6,13 +6,14 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeVar
 
 from prefect import get_run_logger, task
 
 from config.pipeline import Budget, Pipeline
+from tasks.copies import REUSABLE, Originals, remember_content, remember_done
 from tasks.domain.errors import FpsTooHigh, KeyUnsafe, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
@@ -24,6 +25,7 @@ from tasks.run import Run
 from tasks.storage.ranged import open_ranged
 from tasks.stores import Stores
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet_step
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -87,6 +89,8 @@ class Plan:
 
     Attributes:
         todo: Keys of the jobs to submit, in order.
+        reuse: Keys of jobs of which a copy has results.
+        copies: Key of a job that is submitted, or at the service -> keys of jobs that wait for its results.
         estimate: What they ask for.
         left_out: Limit that was reached -> number of videos left for another run.
         held: Keys of their jobs.
@@ -95,6 +99,8 @@ class Plan:
     """
 
     todo: list[str] = field(default_factory=list)
+    reuse: list[str] = field(default_factory=list)
+    copies: dict[str, list[str]] = field(default_factory=dict)
     estimate: Estimate = field(default_factory=Estimate)
     left_out: Counter[str] = field(default_factory=Counter)
     held: set[str] = field(default_factory=set)
@@ -103,6 +109,7 @@ class Plan:
 
 
 @task(name="plan", **PATIENT_STEP)
+@discreet_step
 async def plan_videos(run: Run, limit: int = 0, waiting: Sequence[JobRecord] | None = None) -> Plan:
     """Probe the planned videos of today's listing (or ``waiting``) and choose those that fit limit and budget."""
     plan = await asyncio.to_thread(make_plan, run, limit, waiting)
@@ -110,6 +117,9 @@ async def plan_videos(run: Run, limit: int = 0, waiting: Sequence[JobRecord] | N
     cost = "" if estimate.cost is None else f", about {estimate.cost:.2f}"
     log = get_run_logger()
     log.info("%d videos, %d frames, %.1f minutes%s", estimate.videos, estimate.frames, estimate.minutes, cost)
+    behind = sum(map(len, plan.copies.values()))
+    if plan.reuse or behind:
+        log.info("%d videos take over the results of a copy, %d wait for those of one", len(plan.reuse), behind)
     for reason, count in plan.left_out.items():
         log.warning("%d videos left for another run: %s", count, reason)
     for warning in plan.warnings:
@@ -127,29 +137,51 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     """
     plan, firsts = Plan(), Firsts(run.stores)
     allowance = run.allowance = Allowance(run.pipeline.budget, limit)
+    originals = Originals(run.ledger, run.spec, run.clock(), run.slots.deadline)
     if waiting is None:
         waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
-    for job, found in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
+        _learn_contents(run)
+    for job, found, content in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
+        original, is_done = ("", False) if found.error else originals.of(job.key, job.video, content)
         if found.error is not None:
             _give_up(run, job, found.error)
+        elif is_done:
+            plan.reuse.append(job.key)
+        elif original:
+            plan.copies.setdefault(original, []).append(job.key)
         elif reason := allowance.refuses(found):
             plan.left_out[reason] += 1
             plan.held.add(job.key)
         else:
             plan.todo.append(job.key)
+            originals.add(job.key, job.video, content)
             firsts.add(job.video)
             if found.notes:
                 plan.notes[found.video.name] = found.notes
     plan.estimate = allowance.spent
-    plan.warnings = lifetime_warnings(run.pipeline, run.stores, firsts, run.clock())
+    plan.warnings = lifetime_warnings(run.pipeline, run.stores, firsts, run.clock()) + originals.warnings
     return plan
 
 
-def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment]:
-    found = assess(run.pipeline, run.stores, job.video, job.info)
+def _learn_contents(run: Run) -> None:
+    """Ask for the content of what is listed and was submitted before; its copies will want to know."""
+    if run.slots.once_per_content:
+        known = run.ledger.jobs(run.pipeline.name, REUSABLE, seen_since=run.started_at)
+        unknown = (job for job in known if job.content is None)
+        for _ in in_threads(lambda job: remember_done(run, job), unknown, PROBES_AT_ONCE):
+            pass
+
+
+def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment, str | None]:
+    found, content = assess(run.pipeline, run.stores, job.video, job.info), None
     if found.info is not None and job.info is None:
         run.ledger.set_info(job.key, found.info)
-    return job, found
+    if run.slots.once_per_content and found.error is None:
+        try:
+            content = remember_content(run, job)
+        except ReelrouteError as error:
+            found = replace(found, error=error)
+    return job, found, content
 
 
 def _give_up(run: Run, job: JobRecord, error: ReelrouteError) -> None:

@@ -21,6 +21,7 @@ from tasks.ledger.base import JobRecord
 from tasks.plan import Plan
 from tasks.policies import STEP
 from tasks.run import Run
+from tasks.unforeseen import discreet_step
 
 # Rows of the table that people search in the Prefect UI.
 TABLE_ROWS = 5000
@@ -42,6 +43,7 @@ class Outcome:
     Attributes:
         submitted: Jobs that it submitted.
         succeeded: Jobs whose results it stored.
+        reused: Jobs that took over the results of a copy.
         elsewhere: Jobs that another process was at work on.
         resumed: Keys of jobs that an earlier run had left in flight.
         delivered: Route name -> videos delivered.
@@ -52,6 +54,7 @@ class Outcome:
 
     submitted: int = 0
     succeeded: int = 0
+    reused: int = 0
     elsewhere: int = 0
     resumed: set[str] = field(default_factory=set)
     delivered: Counter[str] = field(default_factory=Counter)
@@ -78,6 +81,7 @@ class Standing:
 
 
 @task(name="report", **STEP)
+@discreet_step
 async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome, command: str = "run") -> dict[str, Any]:
     """Summarise what a command did, write its report file and show it in Prefect."""
     standing = await asyncio.to_thread(stand, run, outcome)
@@ -158,6 +162,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "skipped": standing.skipped,
         "submitted": outcome.submitted,
         "succeeded": outcome.succeeded,
+        "reused": outcome.reused,
         "failed": len(troubled) - unknown,
         "unknown": unknown,
         "in_flight": standing.states[JobState.SUBMITTED] + standing.states[JobState.SUBMITTING],
@@ -201,7 +206,7 @@ def markdown(summary: dict[str, Any]) -> str:
     """Render a summary for people."""
     lines = [f"# {summary['pipeline']}", "", headline(summary), ""]
     lines += ["| | videos |", "|---|---|"]
-    counted = ("discovered", "skipped", "submitted", "succeeded", "failed", "unknown", "in_flight")
+    counted = ("discovered", "skipped", "submitted", "succeeded", "reused", "failed", "unknown", "in_flight")
     lines += [f"| {name.replace('_', ' ')} | {summary[name]} |" for name in counted]
     lines += [f"| left out by {reason} | {count} |" for reason, count in summary["left_out"].items()]
     lines += [f"| delivered to {route} | {count} |" for route, count in summary["delivered"].items()]

@@ -28,6 +28,7 @@ from tasks.sinks.base import Delivery, Receipt, Sink
 from tasks.stop import CutShort
 from tasks.storage.ranged import open_ranged
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet_step
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Delivered:
 
 
 @task(name="deliver", task_run_name="{route}, {count} videos", **STEP)
+@discreet_step
 async def deliver_batch(run: Run, route: str, count: int, sink: Sink, batch: Sequence[Delivery]) -> Delivered:
     """Deliver videos to one route, one after the other; one that fails does not stop the rest."""
     run_log = get_run_logger()

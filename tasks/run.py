@@ -44,6 +44,7 @@ from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
+from tasks.unforeseen import discreet
 
 if TYPE_CHECKING:
     from tasks.plan import Allowance
@@ -110,8 +111,11 @@ class Run:
         self.stop = stop.get() or Stop()
         self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
         self.submits = Pace(SUBMITS_PER_S, burst=SUBMITS_AT_ONCE, clock=clock, sleep=self.pause)
-        self.slots = Slots(pipeline.inference.max_in_flight, pipeline.inference.deadline)
+        wanted = pipeline.inference
+        self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
+        self._held = 0
+        self._renewal: asyncio.Task[None] | None = None
 
     async def pause(self, seconds: float) -> bool:
         """Sleep, unless or until the run is asked to stop; say whether to go on."""
@@ -144,20 +148,26 @@ class Run:
         if job is None:
             yield None
             return
-        renewal = asyncio.create_task(self._renew(key))
+        self._held += 1
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew())
         try:
             yield job
         finally:
-            renewal.cancel()
+            self._held -= 1
+            if not self._held and self._renewal is not None:
+                self._renewal.cancel()
+                self._renewal = None
             # Otherwise the lease ends by itself; what the block did is done.
             with suppress(LedgerUnavailable):
                 await asyncio.to_thread(self.ledger.release, key, self.owner)
 
-    async def _renew(self, key: str) -> None:
+    async def _renew(self) -> None:
+        """Renew everything that we hold, thousands of jobs in one transaction."""
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             with suppress(LedgerUnavailable):
-                await asyncio.to_thread(self.ledger.claim, key, self.owner, self.lease, self.clock())
+                await asyncio.to_thread(self.ledger.renew, self.owner, self.lease, self.clock())
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
@@ -181,15 +191,17 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         InputInvalid, LocationMissing: The pipeline file, a setting, a model path or a place is wrong.
         AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
+        Unforeseen: Whatever else is raised, in the block too.
     """
     settings = settings or Settings.load()
     guard_logs(settings.log_format)
-    pipeline = load_pipeline(name)
-    spec, model_files = inference_spec(pipeline)
-    clear_dead_work(settings)
-    blocks = await load_credentials(pipeline)
-    stores = Stores(pipeline, blocks=blocks)
     async with AsyncExitStack() as stack:
+        stack.enter_context(discreet("the run"))
+        pipeline = load_pipeline(name)
+        spec, model_files = inference_spec(pipeline)
+        clear_dead_work(settings)
+        blocks = await load_credentials(pipeline)
+        stores = Stores(pipeline, blocks=blocks)
         ledger = open_ledger(settings.ledger_url.get_secret_value())
         stack.callback(ledger.close)
         await asyncio.to_thread(check_places, pipeline, settings, stores, datetime.now(UTC).date())

@@ -27,18 +27,23 @@ def died_of_its_url(run: Run, job: JobRecord, error: ReelrouteError) -> bool:
     return error.code in _MAY_BE and signed is not None and run.clock() >= signed + run.pipeline.inference.url_lifetime
 
 
+def refused_by_budget(run: Run, job: JobRecord) -> str:
+    """Take on a job that the plan did not count and return "", or say which limit it would exceed."""
+    if job.info is None:
+        return ""
+    if run.allowance is None:
+        run.allowance = Allowance(run.pipeline.budget)
+    return run.allowance.refuses(Assessment(job.video, job.info, sampled_frames_of(job.info, job.spec.fps), None))
+
+
 async def second_chance(run: Run, job: JobRecord) -> JobRecord | None:
     """Plan a failed job that we hold once more, within the budget; None if it had its chance, or nothing is left."""
     moves = await asyncio.to_thread(run.ledger.story, job.key)
     again = (JobState.FAILED, JobState.PLANNED)
     if any((move.before, move.state) == again for move in moves if move.subject == "job"):
         return None
-    if job.info is not None:
-        found = Assessment(job.video, job.info, sampled_frames_of(job.info, job.spec.fps), None)
-        if run.allowance is None:
-            run.allowance = Allowance(run.pipeline.budget)
-        if run.allowance.refuses(found):
-            return None
+    if refused_by_budget(run, job):
+        return None
     now = await asyncio.to_thread(run.ledger.job, job.key, pipeline=run.pipeline.name)
     if now is None or now.state is not JobState.FAILED:
         return None

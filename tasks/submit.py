@@ -15,6 +15,7 @@ from uuid import uuid4
 from tasks.domain.errors import (
     Ambiguous,
     AuthRefused,
+    CopyAhead,
     LedgerUnavailable,
     PlanRefused,
     ReelrouteError,
@@ -25,7 +26,7 @@ from tasks.domain.errors import (
 from tasks.domain.job import Failure, JobState
 from tasks.domain.video import SignedUrl
 from tasks.inference.base import LocalVideo
-from tasks.ledger.base import JobRecord
+from tasks.ledger.base import JobRecord, Slots
 from tasks.run import Run
 from tasks.stop import CutShort
 
@@ -39,14 +40,18 @@ LEDGER_WAIT_S = 5.0
 log = logging.getLogger(__name__)
 
 
-async def submit_job(run: Run, job: JobRecord, *, wait: bool = True) -> JobRecord:
+async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slots | None = None) -> JobRecord:
     """Get the service to take a planned job that we hold; return it as submitted.
 
     Waits for its turn and, with ``wait``, until fewer than ``max_in_flight`` jobs are open at the
     service. Tries again only what cannot have created a job: no connection, 429, 503. Signs anew
     each time.
 
+    Args:
+        slots: Under which it may be open; by default the run's.
+
     Raises:
+        CopyAhead: A copy was submitted first; the job is planned as before.
         SubmissionUnknown: The answer was lost; the job is recorded as unknown.
         AuthRefused, PlanRefused, Retryable: Nothing was taken; the job is planned as before.
         Permanent: The service or the store refuses this video; the job is recorded as failed.
@@ -58,7 +63,7 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True) -> JobRecor
             raise Retryable(f"{job.video}: the run was asked to stop before it was submitted")
         grant = await _grant(run, job)
         try:
-            return await run.stop.finish(_submit_once(run, job, grant))
+            return await run.stop.finish(_submit_once(run, job, grant, slots or run.slots))
         except CutShort:
             await _left_midway(run, job)
         except SlotsFull as full:
@@ -68,7 +73,7 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True) -> JobRecor
             if not wait or not await run.pause(_slot_wait_s(run)):
                 raise
         except Retryable as error:
-            if attempt == ATTEMPTS or run.stop.asked:
+            if attempt == ATTEMPTS or run.stop.asked or isinstance(error, CopyAhead):
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
             attempt += 1
@@ -90,9 +95,9 @@ async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
         raise
 
 
-async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo) -> JobRecord:
+async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo, slots: Slots) -> JobRecord:
     """One attempt, whatever its end recorded before it is returned or raised."""
-    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service, slots=run.slots)
+    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service, slots=slots)
     try:
         job_id = await run.backend.submit(grant, run.spec, run.models)
     except ReelrouteError as error:

@@ -16,7 +16,7 @@ import struct
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -42,6 +42,7 @@ class Fault:
         acts: Do the work all the same (create the job, take the file), then misbehave.
         drop: Where to reset the connection: "unread" before reading anything, "read" after the
             request, "midway" after the headers and half of the body; "" not at all.
+        echoes: Say in the body what was asked, key and URLs and all, as careless servers do.
         hang: Never answer; with ``drop="midway"``, never go on after the first half.
         then: Is called (in the service's thread) instead of going on, when it is about to hang.
     """
@@ -50,6 +51,7 @@ class Fault:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | dict[str, Any] = b""
     acts: bool = False
+    echoes: bool = False
     drop: str = ""
     hang: bool = False
     then: Callable[[], None] = lambda: None
@@ -202,6 +204,9 @@ class ScriptedService:
             return await self._send(writer, Fault(*self._work(asked)))
         if fault.acts:
             self._work(asked)
+        if fault.echoes:
+            said = f"cannot do {asked.method} {self.origin}{asked.target} with {asked.body.decode(errors='replace')}"
+            fault = replace(fault, body={"error": {"message": said}, "hint": said})
         return await self._send(writer, fault)
 
     async def _send(self, writer: asyncio.StreamWriter, answer: Fault) -> bool:

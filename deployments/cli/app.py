@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -46,10 +47,20 @@ app.command("replay")(replay.replay)
 app.add_typer(serve.app, name="serve")
 
 
+def _show_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that nobody foresaw, without what may be secret in it."""
+    import traceback
+
+    from tasks.domain.redaction import redact
+
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
 def main() -> None:
     """Run the command line; errors that we can name become a message and an exit code."""
     from tasks.domain.errors import ReelrouteError
 
+    sys.excepthook = _show_redacted
     printer = Printer(as_json="--json" in sys.argv)
     try:
         app()

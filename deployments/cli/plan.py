@@ -91,6 +91,8 @@ def show(found: Preview, printer: Printer) -> None:
     table.add_row("discovered", str(found.discovered))
     for state, count in sorted(found.known.items()):
         table.add_row(f"already {state}", str(count))
+    if found.reused:
+        table.add_row("take over a copy's results", str(found.reused))
     for reason, count in found.left_out.items():
         table.add_row(f"left out ({reason})", str(count))
     table.add_row("cannot be inferred", str(len(found.failures)))

@@ -88,7 +88,7 @@ def show(summary: dict[str, Any], printer: Printer) -> None:
 
     console = printer.console
     table = Table(show_header=False, box=None, pad_edge=False)
-    for name in ("discovered", "skipped", "submitted", "succeeded", "failed", "unknown", "in_flight"):
+    for name in ("discovered", "skipped", "submitted", "succeeded", "reused", "failed", "unknown", "in_flight"):
         if summary[name] or name in ("discovered", "submitted", "failed"):
             table.add_row(name.replace("_", " "), str(summary[name]))
     for reason, count in summary["left_out"].items():

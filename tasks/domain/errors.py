@@ -57,6 +57,13 @@ class Ambiguous(ReelrouteError):
     """The step may or may not have happened; never repeat it blindly."""
 
 
+class Unforeseen(Permanent):
+    """A fault of ours, or of a library, that nobody foresaw; its own text, which may hold anything, is in the log."""
+
+    code = "unexpected"
+    default_hint = "the log has the details (`--verbose`); please report it: this should not happen"
+
+
 # --- what the user wrote -----------------------------------------------------------------
 
 
@@ -289,6 +296,13 @@ class SlotsFull(Retryable):
 
     code = "slots_full"
     default_hint = "a slot is free again when a job ends: `reelroute collect` fetches those that have"
+
+
+class CopyAhead(Retryable):
+    """A copy of this video is at the service, or has results already; nothing was changed."""
+
+    code = "copy_ahead"
+    default_hint = "the next run takes over the copy's results"
 
 
 class LedgerConflict(Retryable):

@@ -32,6 +32,7 @@ class JobRecord:
         service: Base URL of the service that has the job, without any key, or "".
         result_key: Where the results store has the results JSON, or "".
         info: The video's probed facts, or None.
+        content: Hash of the video's bytes, "" if its store has none, None if nobody asked yet.
         failure: Why it stopped, or None.
         submitted_at: When the service took it; deadlines count from here.
         lease_owner, lease_until: Who is working on it, until when; "" and None if nobody.
@@ -48,6 +49,7 @@ class JobRecord:
     service: str
     result_key: str
     info: VideoInfo | None
+    content: str | None
     failure: Failure | None
     submitted_at: datetime | None
     lease_owner: str
@@ -109,10 +111,13 @@ class Slots:
     Attributes:
         limit: So many.
         deadline: A job that was submitted longer ago than this takes no slot any more.
+        once_per_content: A job gets a slot only while no copy is ahead of it: a job under the same
+            spec, of a video with the same content and size, that is open or has results.
     """
 
     limit: int
     deadline: timedelta
+    once_per_content: bool = False
 
 
 class Ledger(Inbox, Protocol):
@@ -205,7 +210,15 @@ class Ledger(Inbox, Protocol):
         Raises:
             LedgerConflict: The job is not in ``expected`` or the lease is not ours.
             SlotsFull: No slot is free; nothing was changed.
+            CopyAhead: A copy is ahead, and ``slots.once_per_content``; nothing was changed.
             ValueError: ``JOB_MOVES`` has no such move.
+        """
+        ...
+
+    def renew(self, owner: str, lease: timedelta, now: datetime) -> int:
+        """Prolong every lease of a job that ``owner`` holds, in one transaction; return how many.
+
+        A lease that has passed is ours until somebody takes the job over, and never again after that.
         """
         ...
 
@@ -226,6 +239,24 @@ class Ledger(Inbox, Protocol):
 
         Raises:
             LedgerConflict: There is no such job.
+        """
+        ...
+
+    def set_content(self, key: str, content: str) -> None:
+        """Remember what the bytes of the job's video are, as :meth:`set_info` does.
+
+        Raises:
+            LedgerConflict: There is no such job.
+        """
+        ...
+
+    def find_copy(
+        self, content: str, size: int, spec: InferenceSpec, now: datetime, *, deadline: timedelta, but: str = ""
+    ) -> JobRecord | None:
+        """Find a job of the same content under the same spec: with results if there is one, else open.
+
+        Open is what takes a slot; see :class:`Slots` for ``deadline``. ``but`` is the key of a job that
+        does not count. Nothing has the content "".
         """
         ...
 

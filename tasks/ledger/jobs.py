@@ -39,7 +39,7 @@ _RELEASE = (
 
 def _records(name: ColumnElement[str]) -> Select[Any]:
     own = [column for column in jobs.c if column.name != "key"]
-    of_video = [videos.c.uri, videos.c.version, videos.c.size, videos.c.modified, videos.c.info]
+    of_video = [videos.c.uri, videos.c.version, videos.c.size, videos.c.modified, videos.c.info, videos.c.content]
     query = select(jobs.c.key.label("job_key"), *own, *of_video, name.label("name"))
     return query.join(videos, videos.c.key == jobs.c.video_key)
 
@@ -196,7 +196,7 @@ def move_job(
         )
     after = _moved(before, to, now, facts, clean_failure(failure))
     if slots is not None:
-        take_slot(connection, after.service, slots, now)
+        take_slot(connection, after, slots, now)
     connection.execute(_MOVE, {"this": key, **{name: getattr(after, name) for name in _MOVED}})
     detail = _detail(after, facts)
     tell(connection, [line(key, now, subject=JOB, before=expected.value, state=to.value, owner=owner, detail=detail)])
@@ -241,10 +241,10 @@ def _moved(
     return replace(before, state=to, updated_at=now, failure=failure, **{**facts, **changes})
 
 
-def set_job_info(connection: Connection, key: str, info: VideoInfo) -> None:
-    """Remember the facts of the job's video."""
+def set_video_facts(connection: Connection, key: str, **facts: VideoInfo | str) -> None:
+    """Remember facts of the job's video."""
     of = select(jobs.c.video_key).where(jobs.c.key == key).scalar_subquery()
-    if not connection.execute(update(videos).where(videos.c.key == of).values(info=info)).rowcount:
+    if not connection.execute(update(videos).where(videos.c.key == of).values(facts)).rowcount:
         raise _no_such(key)
 
 
@@ -289,6 +289,7 @@ def _named(job: JobRecord) -> str:
 def _detail(job: JobRecord, facts: dict[str, str]) -> str:
     parts = [f"attempt {job.attempts}"] if job.state is JobState.SUBMITTING else []
     parts += [f"{label} {facts[name]}" for name, label in (("token", "token"), ("job_id", "job")) if facts.get(name)]
+    parts += [f"results {job.result_key}"] if job.state is JobState.SUCCEEDED and not job.job_id else []
     parts += [f"{job.failure.stage}: {job.failure.code}"] if job.failure else []
     return ", ".join(parts)
 
@@ -305,6 +306,7 @@ def _record(row: Row[Any]) -> JobRecord:
         service=row.service,
         result_key=row.result_key,
         info=row.info,
+        content=row.content,
         failure=row.failure,
         submitted_at=row.submitted_at,
         lease_owner=row.lease_owner,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select, union, update
+from sqlalchemy import Connection, bindparam, select, union, update
 
 from tasks.ledger.deliveries import give_back
 from tasks.ledger.schema import deliveries, jobs
@@ -13,6 +13,12 @@ _OWNERS = union(
     select(jobs.c.lease_owner).where(jobs.c.lease_owner != ""),
     select(deliveries.c.lease_owner).where(deliveries.c.lease_owner != ""),
 )
+_RENEW = update(jobs).where(jobs.c.lease_owner == bindparam("by")).values(lease_until=bindparam("until"))
+
+
+def renew(connection: Connection, owner: str, lease: timedelta, now: datetime) -> int:
+    """Prolong every lease of a job that the owner holds; return how many."""
+    return connection.execute(_RENEW, {"by": owner, "until": now + lease}).rowcount
 
 
 def owners(connection: Connection) -> set[str]:

@@ -44,6 +44,8 @@ videos = Table(
     Column("size", BigInteger, nullable=False),
     Column("modified", TIME, nullable=False),
     Column("info", INFO),
+    Column("content", VERBATIM),
+    Index("videos_by_content", "content"),
 )
 
 # ``id`` says in which order jobs became known; everything else goes by ``key``.
@@ -69,6 +71,7 @@ jobs = Table(
     ForeignKeyConstraint(["video_key"], ["videos.key"], name="jobs_video"),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_video", "video_key"),
+    Index("jobs_by_owner", "lease_owner"),
 )
 
 # No index by pipeline: SQLite would use it to read jobs, and sort all of a pipeline's for every page.

@@ -11,10 +11,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
 from tasks.ledger import deliveries as delivery_rows
-from tasks.ledger import history, leases
+from tasks.ledger import history, leases, slots
 from tasks.ledger import jobs as job_rows
 from tasks.ledger.base import DeliveryRecord, JobRecord, Move, Slots
 from tasks.ledger.columns import aware
@@ -100,6 +102,11 @@ class SqlLedger(SqlInbox):
             partial(job_rows.find_moved, **asked),
         )
 
+    def renew(self, owner: str, lease: timedelta, now: datetime) -> int:
+        """Prolong every lease of a job that the owner holds."""
+        asked = named(owner), lease, aware(now)
+        return self._database.change(lambda connection: leases.renew(connection, *asked))
+
     def owners(self) -> set[str]:
         """Everybody who is named in a lease."""
         return self._database.look(leases.owners)
@@ -111,7 +118,24 @@ class SqlLedger(SqlInbox):
 
     def set_info(self, key: str, info: VideoInfo) -> None:
         """Remember what probing a job's video found."""
-        self._database.change(lambda connection: job_rows.set_job_info(connection, key, info))
+        self._database.change(lambda connection: job_rows.set_video_facts(connection, key, info=info))
+
+    def set_content(self, key: str, content: str) -> None:
+        """Remember what the bytes of the job's video are."""
+        self._database.change(lambda connection: job_rows.set_video_facts(connection, key, content=content))
+
+    def find_copy(
+        self, content: str, size: int, spec: InferenceSpec, now: datetime, *, deadline: timedelta, but: str = ""
+    ) -> JobRecord | None:
+        """Find a job of the same content under the same spec: with results if there is one, else open."""
+        asked: dict[str, Any] = {"content": content, "size": size, "spec": spec, "now": aware(now)}
+        asked |= {"deadline": deadline, "but": but}
+
+        def find(connection: Connection) -> JobRecord | None:
+            key = slots.find_copy(connection, **asked)
+            return None if key is None else job_rows.read_job(connection, key, None)
+
+        return self._database.look(find)
 
     def plan_deliveries(
         self, pipeline: str, job_key: str, routes: dict[str, str], now: datetime

@@ -20,7 +20,15 @@ from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobSasPermissions, ContainerClient, ContentSettings, generate_blob_sas
+from azure.storage.blob import (
+    BlobClient,
+    BlobProperties,
+    BlobSasPermissions,
+    BlobType,
+    ContainerClient,
+    ContentSettings,
+    generate_blob_sas,
+)
 from obstore.store import AzureStore
 
 from tasks.domain.errors import (
@@ -32,7 +40,7 @@ from tasks.domain.errors import (
     StorageUnavailable,
 )
 from tasks.domain.video import SignedUrl, printable
-from tasks.storage import azure_access, azure_listing, small_objects, streaming
+from tasks.storage import azure_access, azure_listing, content, small_objects, streaming
 from tasks.storage.azure_errors import code_of, translated
 from tasks.storage.base import WRITE_CHECK_KEY, ObjectInfo
 from tasks.storage.object_keys import check_key
@@ -90,11 +98,14 @@ class AzureBlobStorage:
 
     def stat(self, key: str) -> ObjectInfo:
         """Say what is there now."""
-        blob = self._blob(key)
-        with self._translated("read", key):
-            found = blob.get_blob_properties()
-        tier = str(found.blob_tier or "")
-        return self._info(self._prefix + key, found.etag, found.size, found.last_modified, tier)
+        return self._told(key, self._properties(key))
+
+    def content_hash(self, key: str, version: str) -> str:
+        """The Content-MD5 of a block blob, where its upload had one; appending to another kind leaves it as it was."""
+        found = self._properties(key)
+        content.same_version(self._told(key, found), version)
+        md5 = found.content_settings.content_md5
+        return f"md5:{bytes(md5).hex()}" if md5 and found.blob_type == BlobType.BLOCKBLOB else ""
 
     def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
         """Make a URL with a SAS for this blob: by the account's key, or by a key of user delegation.
@@ -233,6 +244,15 @@ class AzureBlobStorage:
             blob.upload_blob(b"", overwrite=True, **_only_if(_NO_VERSION))
 
     # --- the SDK's side -------------------------------------------------------------------
+
+    def _properties(self, key: str) -> BlobProperties:
+        blob = self._blob(key)
+        with self._translated("read", key):
+            return blob.get_blob_properties()
+
+    def _told(self, key: str, found: BlobProperties) -> ObjectInfo:
+        tier = str(found.blob_tier or "")
+        return self._info(self._prefix + key, found.etag, found.size, found.last_modified, tier)
 
     def _blob(self, key: str) -> BlobClient:
         return self._container.get_blob_client(self._prefix + _checked(key))

@@ -77,6 +77,17 @@ class Storage(Protocol):
         """
         ...
 
+    def content_hash(self, key: str, version: str) -> str:
+        """Name the bytes of that version, ``md5:`` or ``sha256:`` and hex digits; "" if the store cannot.
+
+        Of a bucket's object, a hash of the whole that the store itself keeps: nothing is downloaded. A
+        folder's file is read. Copies of one content have one hash where stores keep the same kind.
+
+        Raises:
+            ObjectMissing: That version is not there (any more).
+        """
+        ...
+
     def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
         """Make a URL that lets its holder GET the object (ranges included) until it expires.
 

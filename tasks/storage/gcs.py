@@ -29,7 +29,7 @@ from obstore.store import GCSStore
 
 from tasks.domain.errors import InputInvalid, NotSignable, ObjectMissing, PreconditionFailed, StorageUnavailable
 from tasks.domain.video import SignedUrl, printable
-from tasks.storage import gcs_access, small_objects, streaming
+from tasks.storage import content, gcs_access, small_objects, streaming
 from tasks.storage.base import WRITE_CHECK_KEY, ObjectInfo
 from tasks.storage.gcs_errors import is_missing, translated
 from tasks.storage.object_keys import check_key
@@ -106,6 +106,13 @@ class GcsStorage:
         """Say what is there now."""
         with self._translated("read", key):
             return self._info(self._stat(key))
+
+    def content_hash(self, key: str, version: str) -> str:
+        """The MD5 that Cloud Storage keeps; it has none of composite objects."""
+        with self._translated("read", key):
+            blob = self._stat(key)
+        content.same_version(self._info(blob), version)
+        return content.of_base64("md5", blob.md5_hash)
 
     def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
         """Make a V4 URL of at most seven days, or of twelve hours where Google signs, asked for each URL."""

@@ -12,6 +12,7 @@ that share the folder. No key and no symlink leads out of the root.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -32,7 +33,7 @@ from tasks.domain.errors import (
     StorageUnavailable,
 )
 from tasks.domain.video import SignedUrl, printable
-from tasks.storage import atomic
+from tasks.storage import atomic, content
 from tasks.storage.base import ObjectInfo
 from tasks.storage.bulk import for_each
 from tasks.storage.loopback import FileUrlSigner
@@ -94,6 +95,15 @@ class LocalStorage:
     def stat(self, key: str) -> ObjectInfo:
         """Say what is there now."""
         return self._info(key, self._file(key)[1])
+
+    def content_hash(self, key: str, version: str) -> str:
+        """The SHA-256 of the file, which is read for it."""
+        path, found = self._file(key)
+        content.same_version(self._info(key, found), version)
+        with translated("read", key), open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        content.same_version(self._info(key, self._file(key)[1]), version)
+        return f"sha256:{digest}"
 
     def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
         """Make a loopback URL; whether the file exists shows when it is fetched."""

@@ -11,6 +11,7 @@ import pytest
 
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
+from tests.contracts.ledger_copies import CopyContract
 from tests.contracts.ledger_deliveries import ChangedRouteContract, DeliveryContract, DeliveryListContract
 from tests.contracts.ledger_inbox import BatchContract, PutContract
 from tests.contracts.ledger_jobs import InfoContract, LeaseContract, PlanContract, StreamContract
@@ -33,6 +34,7 @@ class LedgerContract(
     ChangedRouteContract,
     DeliveryListContract,
     SlotContract,
+    CopyContract,
     AbandonContract,
     RaceContract,
     KillContract,

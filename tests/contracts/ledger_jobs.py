@@ -46,6 +46,7 @@ class PlanContract:
             service="",
             result_key="",
             info=None,
+            content=None,
             failure=None,
             submitted_at=None,
             lease_owner="",
@@ -257,6 +258,22 @@ class LeaseContract:
         assert renewed is not None
         assert NOW + timedelta(minutes=3) == renewed.lease_until
 
+    def test_all_leases_of_an_owner_are_renewed_at_once(self, ledger: Ledger) -> None:
+        """Those of others are not, nor what was given back, was taken over or is nobody's."""
+        keys = [add(ledger, planned(video(number))) for number in range(6)]
+        for key in keys[:4]:
+            ledger.claim(key, "me", LEASE, NOW)
+        ledger.claim(keys[4], "other", LEASE, NOW)
+        ledger.release(keys[2], "me")
+        ledger.claim(keys[3], "other", LEASE, NOW + LEASE)
+        later = NOW + LEASE + timedelta(minutes=1)
+        before = [found(ledger, key).updated_at for key in keys]
+        assert 2 == ledger.renew("me", LEASE, later)
+        until = {key: found(ledger, key).lease_until for key in keys}
+        assert [later + LEASE] * 2 + [None, NOW + 2 * LEASE, NOW + LEASE, None] == [until[key] for key in keys]
+        assert before == [found(ledger, key).updated_at for key in keys]
+        assert 0 == ledger.renew("nobody", LEASE, later)
+
     def test_only_the_owner_gives_a_lease_back(self, ledger: Ledger) -> None:
         """And then it is free at once; giving back what is nobody's is no error."""
         key = add(ledger)
@@ -274,6 +291,7 @@ class LeaseContract:
         uses: list[Callable[[], object]] = [
             lambda: ledger.claim(key, "", LEASE, NOW),
             lambda: ledger.release(key, ""),
+            lambda: ledger.renew("", LEASE, NOW),
             lambda: ledger.move(key, JobState.PLANNED, JobState.SUBMITTING, "", NOW),
         ]
         for use in uses:

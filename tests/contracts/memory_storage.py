@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from tasks.domain.errors import KeyUnsafe, NotSignable, ObjectMissing, PreconditionFailed, StorageUnavailable
 from tasks.domain.video import SignedUrl
 from tasks.storage.base import ObjectInfo, Storage
+from tasks.storage.content import same_version
 
 _MODIFIED = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -41,6 +43,11 @@ class MemoryStorage:
     def stat(self, key: str) -> ObjectInfo:
         with self._lock:
             return self._info(key)
+
+    def content_hash(self, key: str, version: str) -> str:
+        with self._lock:
+            same_version(self._info(key), version)
+            return f"md5:{hashlib.md5(self._objects[key][1]).hexdigest()}"
 
     def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
         _check(key)
@@ -111,6 +118,7 @@ class FailingStorage:
         self.root = inner.root
         self.list = inner.list
         self.stat = inner.stat
+        self.content_hash = inner.content_hash
         self.sign = inner.sign
         self.read = inner.read
         self.download = inner.download

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tasks.domain.job import JobState
-from tests.flows.conftest import Yard
+from tests.flows.conftest import Finished, Yard
 from tests.flows.scripted import ScriptedYard
 from tests.scripted_service import Fault, ScriptedService
 
@@ -85,3 +87,29 @@ def test_a_submission_that_is_never_answered_is_unknown_and_settled_by_a_person(
     settled = yard.reelroute("replay", "yard", "--unknown", "--yes", "--json")
     assert (0, 1, 1, 2) == (settled.code, settled.json["submitted"], settled.json["succeeded"], len(service.jobs))
     assert {"results": 1, "labelbox": 1} == settled.json["delivered"]
+
+
+def test_a_full_disk_in_mid_download_costs_nothing(scripted: ScriptedYard) -> None:
+    """Named with what to do; what was paid for stays at the service, and the next run fetches it."""
+    yard, service = scripted.yard, scripted.service
+    service.results = service.results.replace(b", ", b", " + b" " * (8 << 20), 1)
+    done = subprocess.run(
+        yard.command("run", "yard", "--json"),
+        cwd=yard.folder,
+        env=yard.env(),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        # No file grows beyond that: the nearest thing to a full disk.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY)),
+    )
+    ended = Finished(done.returncode, done.stdout, done.stderr)
+
+    (failure,) = ended.json["failures"]
+    assert (1, "storage_unavailable", 1) == (ended.code, failure["code"], len(service.jobs)), ended.stderr
+    assert "free space" in failure["hint"]
+    assert [JobState.SUBMITTED] == [job.state for job in scripted.jobs()]
+
+    again = yard.reelroute("run", "yard", "--json")
+    assert (0, 0, 1, 1) == (again.code, again.json["submitted"], again.json["succeeded"], len(service.jobs)), again.json
+    assert {"results": 1, "labelbox": 1} == again.json["delivered"]

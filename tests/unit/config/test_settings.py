@@ -165,6 +165,7 @@ def test_a_database_s_url_is_kept_as_it_is_written(monkeypatch: pytest.MonkeyPat
         ("REELROUTE_LEDGER_URL", "mysql://u:hunter2@h/db", "its value is not the URL of a ledger"),
         ("REELROUTE_RESULTS_URL", "s4://bucket/x", "is not in a kind of store that reelroute knows"),
         ("REELROUTE_RESULTS_URL", "s3://k:hunter2@bucket/x", "the value has more than a name"),
+        ("REELROUTE_PREFECT_LIMIT", "a/b", "'a/b' is not a name that Prefect takes"),
         ("ROBOFLOW_API_URL", "api.roboflow.com", "the value is not the address of a server"),
         ("ROBOFLOW_API_URL", "https://api.roboflow.com/v1", "the value is not the address of a server"),
         ("ROBOFLOW_API_URL", "https://api.roboflow.com?api_key=hunter2", "the value is not the address of a server"),

@@ -177,3 +177,20 @@ def test_the_demos_footage_keeps_its_identity(tmp_path: Path) -> None:
 
     assert len(CLIPS) == len(before)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
+
+
+def test_a_traceback_has_no_secret(tmp_path: Path) -> None:
+    """A bug is shown as Python shows it, but for what a URL in it gives access to."""
+    code = (
+        "import sys, deployments.cli\n"
+        "cli = sys.modules['deployments.cli.app']\n"
+        "def app():\n"
+        "    raise KeyError('https://api.example/x?api_key=5ec7e7')\n"
+        "cli.app = app\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+
+    assert 1 == done.returncode
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'https://api.example/x?***'" in done.stderr

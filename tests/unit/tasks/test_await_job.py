@@ -76,6 +76,8 @@ def test_two_thousand_open_jobs_are_polled_for_an_hour_as_often_as_the_interval_
 
     ended = run_virtually(an_hour())
 
+    asked = Counter(service.asked_for.values())
+    print(f"{JOBS} jobs, one hour: {dict(asked)} (questions: jobs), {blocks[1] - blocks[0]} blocks of memory gained")
     assert [False] * JOBS == ended
     assert JOBS == len(service.asked_for)
     assert set(service.asked_for.values()) <= {59, 60, 61}

@@ -165,6 +165,28 @@ async def test_an_expired_result_url_is_asked_for_again(rig: Rig) -> None:
     assert JobState.SUCCEEDED is kept(run, job).state
 
 
+async def test_a_bucket_that_is_down_is_waited_for(rig: Rig) -> None:
+    """However often the download fails for a reason that passes: the deadline counts, not the attempts."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    rig.backend.downloads = [*[ServiceUnavailable("502")] * 20, RateLimited("429", retry_after_s=30.0)]
+
+    assert JobState.SUCCEEDED is (await collect_job(run, job)).state
+    assert 21 == len(rig.clock.slept)
+    assert 30.0 == rig.clock.slept[-1]
+
+
+async def test_a_bucket_that_stays_down_lets_the_job_expire(rig: Rig) -> None:
+    """It can be replayed: the service has the results."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    rig.backend.downloads = [ServiceUnavailable("502")] * 500
+
+    with pytest.raises(DeadlinePassed):
+        await collect_job(run, job)
+    assert JobState.EXPIRED is kept(run, job).state
+
+
 async def test_results_that_can_never_be_fetched_leave_the_job_submitted(rig: Rig) -> None:
     """The job was paid for and is done: a later run may still get it."""
     run = rig.run()

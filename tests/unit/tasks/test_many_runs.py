@@ -120,6 +120,7 @@ def test_three_runs_and_a_collector_share_a_pipeline(
     submitted = [int(printed) for printed, _, _ in ended]
     assert (VIDEOS, VIDEOS) == (sum(submitted), len(service.jobs))
     assert 0 == submitted[3]
+    print(f"most open at the service: {most_open(service)} of {LIMIT}")
     assert LIMIT // 2 < most_open(service) <= LIMIT
     ledger = open_ledger(ledger_url)
     counts, _ = ledger.counts()

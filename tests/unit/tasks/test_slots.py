@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -192,3 +194,32 @@ async def test_the_id_of_a_job_that_was_taken_is_recorded_as_soon_as_the_ledger_
 
     assert (JobState.SUBMITTED, "job-1", 1, 1) == (done.state, done.job_id, done.attempts, rig.backend.taken)
     assert 3 == len([record for record in caplog.records if "job-1" in record.getMessage()])
+
+
+async def test_all_leases_of_a_run_are_renewed_in_one_go(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs it holds; and no more once it holds none."""
+    for number in range(40):
+        (rig.videos / f"{number}.mp4").write_bytes(b"x")
+    run = rig.run()
+    run.lease = timedelta(milliseconds=30)
+    renew, renewed, twice = run.ledger.renew, list[int](), asyncio.Event()
+
+    def counted(*asked: Any) -> int:
+        renewed.append(renew(*asked))
+        if len(renewed) == 2:
+            loop.call_soon_threadsafe(twice.set)
+        return renewed[-1]
+
+    loop = asyncio.get_running_loop()
+    jobs = rig.listed(run)
+    async with AsyncExitStack() as stack:
+        for job in jobs:
+            assert await stack.enter_async_context(run.holding(job.key)) is not None
+        monkeypatch.setattr(run.ledger, "renew", counted)
+        await twice.wait()
+
+    so_far = len(renewed)
+    await asyncio.sleep(20 * run.lease.total_seconds())
+    assert [len(jobs)] * 2 == renewed[:2]
+    assert len(renewed) <= so_far + 1  # one may have been under way
+    assert set() == run.ledger.owners()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -122,6 +123,26 @@ class TestMigrations:
             assert "0999" in error.message
             assert "upgrade" in error.hint
         assert before == made.read_bytes()
+
+    def test_a_ledger_of_an_older_version_is_brought_up_to_date(self, file: Path) -> None:
+        """With everything that was in it, and used as a new one is."""
+        engine = create_engine(sqlite_url(file))
+        config = Config()
+        config.set_main_option("script_location", "tasks.ledger:migrations")
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+        engine.dispose()
+        sql(
+            file,
+            "INSERT INTO videos VALUES ('k', 's3://bucket/a.mp4', 'v', 7, '2026-03-01T02:30:00.000000+00:00', NULL)",
+        )
+        ledger = open_ledger(sqlite_url(file))
+        key = add(ledger)
+        assert ledger.claim(key, "me", LEASE, NOW) is not None
+        ledger.close()
+        assert [(REVISION,)] == sql(file, f"SELECT version_num FROM {REVISION_TABLE}")
+        assert [("k", 7, None)] == sql(file, "SELECT key, size, content FROM videos WHERE size = 7")
 
     def test_a_migration_that_dies_leaves_nothing(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """All tables or none: the next to open starts from the beginning."""

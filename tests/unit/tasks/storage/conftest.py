@@ -18,6 +18,7 @@ from tasks.storage.local import LocalStorage
 from tasks.storage.loopback import FileUrlSigner, file_url_secret, verify_file_url
 
 pytest.register_assert_rewrite(
+    "tests.contracts.storage_content",
     "tests.contracts.storage_objects",
     "tests.contracts.storage_swaps",
     "tests.contracts.storage_many",
