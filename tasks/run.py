@@ -51,9 +51,8 @@ if TYPE_CHECKING:
 SHORTEST_LEASE = timedelta(minutes=2)
 # Questions about jobs, of all jobs together; beyond so many times the poll interval, each is asked less often.
 POLLS_PER_S = 50.0
-# Submissions of one process: so many a second, and a few at once. Services answer more with 429.
-SUBMITS_PER_S = 5.0
-SUBMITS_AT_ONCE = 10
+# Submissions of one process: so many seconds' worth at once. Services answer more with 429.
+SUBMIT_BURST_S = 2.0
 
 
 class Run:
@@ -109,7 +108,8 @@ class Run:
         self.chance = chance
         self.stop = stop.get() or Stop()
         self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
-        self.submits = Pace(SUBMITS_PER_S, burst=SUBMITS_AT_ONCE, clock=clock, sleep=self.pause)
+        rate = pipeline.inference.submits_per_second
+        self.submits = Pace(rate, burst=max(1, int(SUBMIT_BURST_S * rate)), clock=clock, sleep=self.pause)
         self.slots = Slots(pipeline.inference.max_in_flight, pipeline.inference.deadline)
         self.allowance: Allowance | None = None
 

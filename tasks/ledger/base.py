@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
+from tasks.ledger.shard_base import ShardLedger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class Slots:
     deadline: timedelta
 
 
-class Ledger(Protocol):
+class Ledger(ShardLedger, Protocol):
     """Jobs and deliveries, safe to share by threads, processes and machines.
 
     Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,
