@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from prefect import task
 from prefect.client.schemas.objects import State
 
 from tasks.collect import await_job
 from tasks.domain.errors import AuthRefused, PlanRefused, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import Failure, JobState
-from tasks.infer import Inferred, infer_video
+from tasks.infer import Inferred, infer_plainly, infer_video
 from tasks.ledger.base import JobRecord
+from tasks.policies import STEP
 from tasks.progress import watcher
 from tasks.report import Outcome
 from tasks.run import Run
@@ -56,13 +58,19 @@ class Pool:
         self.outcome.resumed.update(job.key for job in left)
         watcher.get().expected(len(left) + len(todo))
         keys = iter(todo)
+        if self.run.settings.detail == "video":
+            await self._work(keys, len(todo), left)
+        elif todo or left:
+            await infer_many(self, len(todo) + len(left), keys, len(todo), left)
+
+    async def _work(self, keys: Iterator[str], count: int, left: Sequence[JobRecord]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_all(left))
-                for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
+                for _ in range(min(count, self.run.pipeline.inference.max_in_flight)):
                     group.create_task(self._submit_next(keys))
         except BaseExceptionGroup as many:
-            raise _first(many) from None
+            raise first_error(many) from None
 
     def _left(self) -> list[JobRecord]:
         return list(self.run.ledger.jobs(self.run.pipeline.name, IN_FLIGHT))
@@ -96,17 +104,20 @@ class Pool:
 
     async def _infer(self, job: JobRecord) -> None:
         name = str(job.video)
-        state: State[Inferred] = await infer_video(self.run, job.key, name, self.wait, return_state=True)  # type: ignore[misc]
-        problem, now = await self._note(job, state)
+        if self.run.settings.detail == "video":
+            state: State[Inferred] = await infer_video(self.run, job.key, name, self.wait, return_state=True)  # type: ignore[misc]
+            ended: Inferred | BaseException = await state.result(raise_on_failure=False)  # type: ignore[misc]
+        else:
+            ended = await infer_plainly(self.run, job.key, name, self.wait)
+        problem, now = await self._note(job, ended)
         watcher.get().finished(name, problem)
         if now is JobState.SUCCEEDED:
             self.finished(job.key)
 
-    async def _note(self, job: JobRecord, state: State[Inferred]) -> tuple[str, JobState | None]:
-        """Count how a video's task ended; return the code of its problem, or "", and where the job stands."""
+    async def _note(self, job: JobRecord, ended: Inferred | BaseException) -> tuple[str, JobState | None]:
+        """Count how a video ended; return the code of its problem, or "", and where the job stands."""
         outcome = self.outcome
-        if state.is_completed():
-            ended = await state.result()  # type: ignore[misc]
+        if isinstance(ended, Inferred):
             outcome.submitted += ended.submitted
             outcome.elsewhere += ended.state is None
             outcome.succeeded += ended.state is JobState.SUCCEEDED
@@ -116,7 +127,7 @@ class Pool:
             outcome.submitted += now.submitted_at is not None and now.submitted_at >= self.run.started_at
             if now.failure is not None:
                 return now.failure.code, now.state
-        error = await state.result(raise_on_failure=False)  # type: ignore[misc]
+        error = ended
         if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable):
             outcome.stopped = outcome.stopped or error
         if isinstance(error, ReelrouteError):
@@ -127,7 +138,13 @@ class Pool:
         return failure.code, None
 
 
-def _first(error: BaseException) -> BaseException:
+@task(name="infer", task_run_name="{count} videos", **STEP)
+async def infer_many(pool: Pool, count: int, keys: Iterator[str], todo: int, left: Sequence[JobRecord]) -> None:  # noqa: ARG001
+    """Do a pool's work within one task run, for people who need no row per video."""
+    await pool._work(keys, todo, left)
+
+
+def first_error(error: BaseException) -> BaseException:
     """What went wrong first, out of groups of groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

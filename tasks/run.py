@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from config.inference import is_file
-from config.load import load_pipeline
 from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.credentials import Blocks, load_credentials
@@ -35,6 +34,7 @@ from tasks.endpoints import any_private
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
+from tasks.kept import named_pipeline
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
@@ -184,7 +184,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     """
     guard_logs()
     settings = settings or Settings.load()
-    pipeline = load_pipeline(name)
+    pipeline = await asyncio.to_thread(named_pipeline, name, settings)
     spec, model_files = inference_spec(pipeline)
     clear_dead_work(settings)
     blocks = await load_credentials(pipeline)
