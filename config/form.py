@@ -42,7 +42,7 @@ class Form:
     results: str = ""
     annotated: str = ""
     lightly: str = ""
-    lightly_task: str = ""
+    lightly_task: str = "reelroute"
     labelbox: str = ""
 
 

@@ -33,20 +33,25 @@ _WHAT = "{{ flow.name }}: {{ flow_run.name }} is {{ flow_run.state.name }}"
 _BODY = f"{_WHAT}: {{{{ flow_run.state.message }}}}\n{{{{ flow_run|ui_url }}}}"
 
 
-def clean_up() -> list[AutomationCore]:
-    """The automations that end runs whose process is gone."""
+def clean_up(silent: timedelta = SILENT, stuck: timedelta = STUCK) -> list[AutomationCore]:
+    """The automations that end runs whose process is gone.
+
+    Args:
+        silent: A run without a sign of life for so long is over.
+        stuck: So is one that has been Pending for so long.
+    """
     return [
         AutomationCore(
             name="reelroute: crash runs without a sign of life",
-            description=f"A run that has sent no heartbeat for {SILENT} died with its worker.",
-            trigger=_absence("prefect.flow-run.heartbeat", SILENT),
-            actions=[_crash(f"no sign of life for {SILENT}: the worker died; the next run goes on")],
+            description=f"A run that has sent no heartbeat for {silent} died with its worker.",
+            trigger=_absence("prefect.flow-run.heartbeat", silent),
+            actions=[_crash(f"no sign of life for {silent}: the worker died; the next run goes on")],
         ),
         AutomationCore(
             name="reelroute: crash runs that never start",
-            description=f"A run that has been Pending for {STUCK} was lost between worker and process.",
-            trigger=_absence("prefect.flow-run.Pending", STUCK),
-            actions=[_crash(f"pending for {STUCK}: the worker died before it started the run")],
+            description=f"A run that has been Pending for {stuck} was lost between worker and process.",
+            trigger=_absence("prefect.flow-run.Pending", stuck),
+            actions=[_crash(f"pending for {stuck}: the worker died before it started the run")],
         ),
     ]
 

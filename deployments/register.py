@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import httpx
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from deployments.automations import alerts, apply_automation, clean_up, find_block
 from deployments.declared import NIGHTLY, Declared
-from tasks.domain.errors import AuthRefused, InputInvalid, ServerUnavailable
+from deployments.server_errors import in_our_words
+from tasks.domain.errors import InputInvalid
 
 POOL_TYPES = ("process", "docker", "kubernetes")
 _PULL = "prefect.deployments.steps.set_working_directory"
@@ -94,27 +93,6 @@ async def register(
         for automation in [*clean_up(), *(alerts(block) if block else ())]:
             done.automations[automation.name] = await apply_automation(client, automation)
     return done
-
-
-@contextmanager
-def in_our_words(server: str) -> Iterator[None]:
-    """Tell what goes wrong with the Prefect server in our words.
-
-    Raises:
-        ServerUnavailable, AuthRefused: As :func:`register` does.
-    """
-    try:
-        yield
-    except PrefectHTTPStatusError as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise AuthRefused(
-                f"the Prefect server at {server} refuses us ({status})",
-                hint="set PREFECT_API_AUTH_STRING to what the server has in PREFECT_SERVER_API_AUTH_STRING",
-            ) from None
-        raise ServerUnavailable(f"the Prefect server at {server} answered {status}") from None
-    except (httpx.HTTPError, OSError) as error:
-        raise ServerUnavailable(f"the Prefect server at {server} does not answer: {type(error).__name__}") from None
 
 
 async def _apply_pool(client: PrefectClient, target: Target) -> tuple[str, str]:

@@ -46,7 +46,8 @@ def deploy(
     schedules = scheduled_pipelines(dict(read_nightly(text) for text in nightly or ()))
     wanted = list(with_nightlies(declared(), schedules))
     prepare()
-    from deployments.register import Target, in_our_words, register
+    from deployments.register import Target, register
+    from deployments.server_errors import in_our_words
 
     target = Target(pool=pool, kind=kind, image=image)
 

@@ -74,7 +74,12 @@ def run_flow(
         prepare_prefect(log_level=settings.log_level, verbose=verbose)
         first = start()
         bars.stage(stage)
-        return run_stoppable(lambda: first, printer.say)
+        from prefect.settings import PREFECT_API_URL
+
+        from deployments.server_errors import in_our_words
+
+        with in_our_words(str(PREFECT_API_URL.value() or "of this run")):
+            return run_stoppable(lambda: first, printer.say)
 
 
 def show(summary: dict[str, Any], printer: Printer) -> None:

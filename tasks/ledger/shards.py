@@ -27,7 +27,8 @@ def add_shards(
         row |= {"notes": None, "began_at": now, "lease_owner": "", "lease_until": None, "updated_at": now}
         connection.execute(insert_new(connection, shards).on_conflict_do_nothing(), row)
         listed = [{"shard": name, "number": place, "job_key": key} for place, key in enumerate(keys)]
-        connection.execute(insert_new(connection, shard_jobs).on_conflict_do_nothing(), listed)
+        if listed:
+            connection.execute(insert_new(connection, shard_jobs).on_conflict_do_nothing(), listed)
     return ids
 
 

@@ -16,6 +16,7 @@ from tests.contracts.ledger_jobs import InfoContract, LeaseContract, PlanContrac
 from tests.contracts.ledger_limits import AbandonContract, SlotContract
 from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContract
 from tests.contracts.ledger_races import KillContract, RaceContract
+from tests.contracts.ledger_shards import KeptPipelineContract, ShardContract
 from tests.contracts.ledger_text import TextContract
 
 
@@ -33,6 +34,8 @@ class LedgerContract(
     DeliveryListContract,
     SlotContract,
     AbandonContract,
+    ShardContract,
+    KeptPipelineContract,
     RaceContract,
     KillContract,
 ):
