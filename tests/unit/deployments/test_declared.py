@@ -40,15 +40,24 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("entrypoint", ENTRYPOINTS)
-def test_every_entrypoint_loads_as_prefect_loads_it(entrypoint: str, tmp_path: Path) -> None:
+LOAD = """
+import sys
+from prefect.flows import load_flow_from_entrypoint
+for entrypoint in sys.argv[1:]:
+    load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+"""
+
+
+@pytest.mark.parametrize("way", ["module", "file"])
+def test_every_entrypoint_loads_as_prefect_loads_it(way: str, tmp_path: Path) -> None:
     """By its module from any folder, and by its file with flows/ first on the path, where a name could be shadowed."""
-    module, _, name = entrypoint.rpartition(".")
-    by_file = f"{module.replace('.', '/')}.py:{name}"
-    code = "import sys; from prefect.flows import load_flow_from_entrypoint as load; load(sys.argv[1], None, False)"
-    for way, folder in ((entrypoint, tmp_path), (by_file, ROOT)):
-        done = subprocess.run([sys.executable, "-c", code, way], cwd=folder, capture_output=True, text=True)
-        assert 0 == done.returncode, done.stderr
+    split = [entrypoint.rpartition(".") for entrypoint in ENTRYPOINTS]
+    files = [f"{module.replace('.', '/')}.py:{name}" for module, _, name in split]
+    command = [sys.executable, "-c", LOAD, *(files if way == "file" else ENTRYPOINTS)]
+
+    done = subprocess.run(command, cwd=ROOT if way == "file" else tmp_path, capture_output=True, text=True)
+
+    assert 0 == done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("entrypoint", ENTRYPOINTS)
