@@ -130,10 +130,15 @@ async def _apply(client: PrefectClient, wanted: Declared, flow: Flow[..., Any], 
     if there is not None and _same(there, values, schedules):
         return "unchanged"
     if there is not None:
-        # Whoever paused a schedule in the UI keeps it paused.
+        # Updating replaces all schedules: those that somebody added in the UI stay, and ours stay paused if they are.
         active = {schedule.slug: schedule.active for schedule in there.schedules}
         for schedule in schedules:
             schedule.active = active.get(schedule.slug, True)
+        schedules += [
+            DeploymentScheduleCreate(schedule=one.schedule, active=one.active, parameters=one.parameters, slug=one.slug)
+            for one in there.schedules
+            if one.slug != wanted.name
+        ]
     flow_id = await client.create_flow_from_name(flow.name)
     await client.create_deployment(flow_id=flow_id, schedules=schedules, **values)
     return "created" if there is None else "updated"
@@ -172,8 +177,8 @@ def _same(there: DeploymentResponse, values: Mapping[str, Any], schedules: list[
         "concurrency_limit": limit.limit if limit else None,
         "pull_steps": there.pull_steps or [],
     }
-    timed = [(one.slug, one.schedule.model_dump(exclude={"active"})) for one in there.schedules]
-    return now == dict(values) and timed == [(one.slug, one.schedule.model_dump()) for one in schedules]
+    ours = [(one.slug, one.schedule.model_dump()) for one in there.schedules if one.slug == there.name]
+    return now == dict(values) and ours == [(one.slug, one.schedule.model_dump()) for one in schedules]
 
 
 async def _retire(client: PrefectClient, kept: set[str], *, prune: bool) -> AsyncIterator[dict[str, str]]:

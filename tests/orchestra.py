@@ -159,9 +159,9 @@ class Orchestra:
 
         return await self.ask(create)
 
-    async def ended(self, run: FlowRun) -> FlowRun:
+    async def ended(self, run: FlowRun, within_s: float = START_S) -> FlowRun:
         """The run when it has ended."""
-        until = monotonic() + START_S
+        until = monotonic() + within_s
         while True:
             now = await self.ask(lambda client: client.read_flow_run(run.id))
             if now.state is not None and now.state.is_final():

@@ -20,7 +20,7 @@ PIPELINE = """
 name: {name}
 sources: [{{uri: "{videos}"}}]
 inference:
-  {{backend: local, model: players-x1/1, fps: 5, poll_interval: {poll}, deadline: 1h, max_in_flight: 40,
+  {{backend: local, model: players-x1/1, fps: 5, poll_interval: {poll}, deadline: 1h, max_in_flight: {at_once},
     submits_per_second: 1000}}
 routes:
   - {{to: results, uri: "{out}"}}
@@ -59,7 +59,7 @@ class Studio:
         ) + "".join(f"{name}={value}\n" for name, value in more.items())
         (folder / ".env").write_text(text)
 
-    def pipeline(self, name: str, videos: int, *, poll: str = "0.2s", more: str = "") -> Path:
+    def pipeline(self, name: str, videos: int, *, poll: str = "0.2s", at_once: int = 40, more: str = "") -> Path:
         """Write a pipeline over so many videos; return where its results go."""
         folder = self.orchestra.user
         source = folder / f"{name}-videos"
@@ -71,7 +71,7 @@ class Studio:
         path = folder / "config" / "pipelines" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         out = folder / f"{name}-out"
-        path.write_text(PIPELINE.format(name=name, videos=source, out=out, poll=poll, more=more))
+        path.write_text(PIPELINE.format(name=name, videos=source, out=out, poll=poll, at_once=at_once, more=more))
         return out
 
     def jobs(self, pipeline: str) -> list[JobRecord]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterName,
@@ -42,8 +45,18 @@ def running(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) 
         first = made.orchestra.reelroute("deploy", "--json")
         assert 0 == first.returncode, first.stderr
         made.first_deploy = json.loads(first.stdout)
+        asyncio.run(made.orchestra.ask(change_schedules))
         made.orchestra.start_worker("one")
         yield made
+
+
+async def change_schedules(client: PrefectClient) -> None:
+    """Do as somebody in the UI: switch one off (every minute a run would make the tests slow), and add one."""
+    collect = await client.read_deployment_by_name("collect/collect")
+    await client.update_deployment_schedule(collect.id, collect.schedules[0].id, active=False)
+    nightly = await client.read_deployment_by_name(NIGHTLY)
+    rarely = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=900)), active=False)
+    await client.create_deployment_schedules(nightly.id, [rarely])
 
 
 @pytest.fixture
@@ -61,8 +74,11 @@ def form(live: Studio, name: str, **more: Any) -> dict[str, Any]:
     return {**filled, "results": str(user / f"{name}-form"), **more}
 
 
-def test_deploy_registers_everything_once(live: Studio) -> None:
-    """The first call creates; the next ones change a schedule, when it is another one, and nothing else."""
+async def test_deploy_registers_everything_once(live: Studio) -> None:
+    """The first call creates; the next ones change a schedule, when it is another one, and nothing else.
+
+    Not what somebody did in the UI in between: a schedule switched off, and another one added.
+    """
     first = {entry["name"]: entry for entry in live.first_deploy["deployments"]}
     assert {"created"} == {entry["change"] for entry in first.values()}
     assert {NIGHTLY, ADHOC, "collect/collect", "replay/replay", "ingest-shard/ingest-shard"} <= set(first)
@@ -77,6 +93,10 @@ def test_deploy_registers_everything_once(live: Studio) -> None:
 
     back = json.loads(live.orchestra.reelroute("deploy", "--json").stdout)
     assert [NIGHTLY] == [entry["name"] for entry in back["deployments"] if entry["change"] == "updated"]
+
+    for name, expected in (("collect/collect", [False]), (NIGHTLY, [False, True])):
+        found = await live.orchestra.ask(partial(PrefectClient.read_deployment_by_name, name=name))
+        assert expected == sorted(schedule.active for schedule in found.schedules)
 
 
 async def test_the_server_plans_the_nightly_runs_by_the_pipelines_clock(live: Studio) -> None:
@@ -97,8 +117,8 @@ async def test_a_scheduled_run_delivers_by_itself(live: Studio) -> None:
 
     async def schedule(client: PrefectClient) -> Any:
         found = await client.read_deployment_by_name(NIGHTLY)
-        every_day = IntervalSchedule(interval=timedelta(days=1), anchor_date=soon)
-        (made,) = await client.create_deployment_schedules(found.id, [(every_day, True)])
+        every_day = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=1), anchor_date=soon))
+        (made,) = await client.create_deployment_schedules(found.id, [every_day])
         return found.id, made.id
 
     deployment, made = await live.orchestra.ask(schedule)
@@ -165,6 +185,21 @@ def test_a_server_out_of_reach_is_told_so(live: Studio) -> None:
         assert "Traceback" not in refused.stderr
 
 
+async def test_a_run_that_does_not_wait_is_finished_by_collect(live: Studio) -> None:
+    """It submits and leaves, with no process waiting; the collect deployment stores and delivers."""
+    out = live.pipeline("left", 3)
+    left = await live.orchestra.ended(await live.orchestra.start_run(ADHOC, pipeline="left", wait=False))
+    assert "COMPLETED" == left.state_type, live.orchestra.logs()
+    assert [JobState.SUBMITTED] * 3 == [job.state for job in live.jobs("left")]
+    assert not out.exists()
+
+    collected = await live.orchestra.ended(await live.orchestra.start_run("collect/collect"))
+
+    assert "COMPLETED" == collected.state_type, live.orchestra.logs()
+    assert [JobState.SUCCEEDED] * 3 == [job.state for job in live.jobs("left")]
+    assert (3, 3) == (live.submissions(), len(list(out.glob("*.json.gz"))))
+
+
 async def helpers_of(live: Studio, run: FlowRun) -> list[FlowRun]:
     """The shards' flow runs that a run started."""
     children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]))
@@ -194,8 +229,8 @@ async def test_workers_share_a_large_run_and_one_that_is_killed_loses_nothing(li
     helpers = await helpers_of(live, run)
     assert 3 == len(helpers)
     assert all({"pipeline", "shard"} == set(helper.parameters) for helper in helpers)
-    (report,) = (live.orchestra.user / "home" / "reports").glob("*-large-*.json")
-    told = json.loads(report.read_text())
+    reports = (live.orchestra.user / "home" / "reports").glob("*-large-*.json")
+    (told,) = (json.loads(report.read_text()) for report in reports)
     assert (120, 120, 120, {"results": 120}) == tuple(
         told[name] for name in ("discovered", "submitted", "succeeded", "delivered")
     )

@@ -7,8 +7,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
@@ -63,7 +65,7 @@ def test_every_entrypoint_loads_as_prefect_loads_it(way: str, tmp_path: Path) ->
 @pytest.mark.parametrize("entrypoint", ENTRYPOINTS)
 def test_every_parameter_is_described_and_drawn_as_one_field(entrypoint: str) -> None:
     """No union, no nested model, a default for all but what has none; the flow is named after its file."""
-    flow = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
     schema = parameter_schema(flow).model_dump_for_openapi()
     properties = schema["properties"]
 
@@ -95,6 +97,13 @@ def test_each_pipeline_with_a_schedule_gets_a_deployment_of_its_own(here: Path) 
     assert {"adhoc-ingest", "collect", "replay", "ingest-shard"} <= set(made)
 
 
+def test_a_schedule_is_known_by_its_deployments_name() -> None:
+    """So that deploying again can tell ours from those that somebody added."""
+    assert [one.name for one in declared() if one.schedules] == [
+        schedule["slug"] for one in declared() for schedule in one.schedules
+    ]
+
+
 def test_a_broken_file_with_a_schedule_is_told(here: Path) -> None:
     """It would silently never run; and a pipeline that does not exist cannot be asked for."""
     (here / "yard.yaml").write_text(PIPELINE.format(name="yard", more="schedule: {cron: 2am}"))
@@ -117,7 +126,7 @@ def test_a_schedule_on_the_command_line() -> None:
 def test_containers_keep_their_own_folder_and_processes_are_taken_to_ours(tmp_path: Path) -> None:
     """A folder of the machine that deploys means nothing in an image."""
     one = declared()[0]
-    flow = load_flow_from_entrypoint(one.entrypoint, use_placeholder_flow=False)
+    flow: Flow[..., Any] = load_flow_from_entrypoint(one.entrypoint, use_placeholder_flow=False)
     target = Target(pool="p", folder=tmp_path, image="reelroute:1")
 
     here, there = (_values(one, flow, target, kind) for kind in ("process", "kubernetes"))
