@@ -37,10 +37,11 @@ def run_pipeline(
     Raises:
         ReelrouteError: What ended the run before it could summarise.
     """
-    from config.load import load_pipeline
+    from config.settings import Settings
+    from tasks.kept import named_pipeline
 
     # Before anything slow: mistakes in the file are told at once.
-    load_pipeline(pipeline)
+    named_pipeline(pipeline, Settings.load())
 
     def start() -> Coroutine[Any, Any, dict[str, Any]]:
         from flows.ingest import ingest
