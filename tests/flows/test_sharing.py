@@ -124,7 +124,7 @@ async def test_less_detail_is_one_task_run_and_the_same_work(rig: Rig, monkeypat
     }
     assert (4, 3, 3) == (rig.backend.taken, outcome.succeeded, len(stored))
     async with get_client() as client:
-        only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))  # type: ignore[list-item]
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
         names = set()
         for _ in range(100):  # the server records task runs a moment later
             names = {one.name for one in await client.read_task_runs(flow_run_filter=only)}
