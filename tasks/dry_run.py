@@ -28,20 +28,21 @@ FAILURES_SHOWN = 100
 @task(name="dry run", **PATIENT_STEP)
 async def dry_run(pipeline: Pipeline, limit: int = 0) -> dict[str, Any]:
     """List, compare with the ledger, estimate; change and submit nothing. Returns what ``plan --json`` prints."""
-    guard_logs()
+    settings = Settings.load()
+    guard_logs(settings.log_format)
     stores = Stores(pipeline, blocks=await load_credentials(pipeline))
-    found = await asyncio.to_thread(_look, pipeline, stores, limit)
+    found = await asyncio.to_thread(_look, pipeline, stores, limit, settings)
     text = markdown(pipeline.name, found)
     get_run_logger().info("%s", text.splitlines()[0].removeprefix("# "))
     await acreate_markdown_artifact(text, key=f"plan-{pipeline.name}", description=f"What {pipeline.name} would do")
     return found.as_json(pipeline.name)
 
 
-def _look(pipeline: Pipeline, stores: Stores, limit: int) -> Preview:
+def _look(pipeline: Pipeline, stores: Stores, limit: int, settings: Settings) -> Preview:
     spec, _ = inference_spec(pipeline)
     now = datetime.now(UTC)
     try:
-        ledger = open_ledger(Settings.load().ledger_url.get_secret_value(), create=False)
+        ledger = open_ledger(settings.ledger_url.get_secret_value(), create=False)
     except LedgerMissing:
         return preview(pipeline, spec, stores, None, now, limit=limit)
     with closing(ledger):

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
+from tasks.ledger.inbox import Inbox
 from tasks.ledger.shard_base import ShardLedger
 
 
@@ -115,8 +116,8 @@ class Slots:
     deadline: timedelta
 
 
-class Ledger(ShardLedger, Protocol):
-    """Jobs and deliveries, safe to share by threads, processes and machines.
+class Ledger(Inbox, ShardLedger, Protocol):
+    """Jobs, deliveries, the inbox and shards, safe to share by threads, processes and machines.
 
     Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,
     :class:`tasks.domain.errors.LedgerUnavailable` when the database stayed out of reach though it
@@ -285,6 +286,10 @@ class Ledger(ShardLedger, Protocol):
 
     def counts(self, pipeline: str | None = None) -> tuple[dict[JobState, int], dict[str, dict[DeliveryState, int]]]:
         """Count jobs by state, and deliveries by route and state; every state is there, if only as 0."""
+        ...
+
+    def oldest_in_flight(self) -> datetime | None:
+        """When the job was submitted that has been at a service for longest; None if none is there."""
         ...
 
     def story(self, key: str) -> list[Move]:

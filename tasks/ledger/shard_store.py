@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from tasks.ledger import shards as shard_rows
 from tasks.ledger.columns import aware
 from tasks.ledger.database import Database
+from tasks.ledger.inbox_store import named
 from tasks.ledger.shard_base import ShardNotes, ShardRecord
 
 
@@ -59,14 +60,3 @@ class SqlShards:
     def kept_pipeline(self, name: str) -> str | None:
         """The text of a pipeline that has no file."""
         return self._database.look(lambda connection: shard_rows.kept_pipeline(connection, name))
-
-
-def named(owner: str) -> str:
-    """The owner of a lease, who must have a name.
-
-    Raises:
-        ValueError: The name is empty.
-    """
-    if not owner:
-        raise ValueError("a lease needs an owner with a name")
-    return owner

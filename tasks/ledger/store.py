@@ -18,8 +18,9 @@ from tasks.ledger import history, leases
 from tasks.ledger import jobs as job_rows
 from tasks.ledger.base import DeliveryRecord, JobRecord, Move, Slots
 from tasks.ledger.columns import aware
+from tasks.ledger.inbox_store import SqlInbox, named
 from tasks.ledger.redaction import is_fetchable, without_grants
-from tasks.ledger.shard_store import SqlShards, named
+from tasks.ledger.shard_store import SqlShards
 
 # Rows written or read in one transaction: few enough that others hardly wait.
 BATCH = 500
@@ -27,7 +28,7 @@ BATCH = 500
 Record = TypeVar("Record")
 
 
-class SqlLedger(SqlShards):
+class SqlLedger(SqlInbox, SqlShards):
     """Implements :class:`tasks.ledger.base.Ledger`, which says what each method promises.
 
     Open one with :func:`tasks.ledger.open.open_ledger`.
@@ -171,6 +172,10 @@ class SqlLedger(SqlShards):
                 delivery_rows.count_deliveries(connection, pipeline),
             )
         )
+
+    def oldest_in_flight(self) -> datetime | None:
+        """When the job was submitted that has been at a service for longest."""
+        return self._database.look(job_rows.oldest_in_flight)
 
     def story(self, key: str) -> list[Move]:
         """Every move of a job and its deliveries, oldest first."""
