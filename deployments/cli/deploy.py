@@ -41,11 +41,15 @@ def deploy(
     printer = Printer(as_json=as_json)
     if kind not in ("", "process", "docker", "kubernetes"):
         raise InputInvalid(f"--type {kind}: is no type of work pool", hint="process, docker or kubernetes")
+    from config.settings import Settings
+    from deployments.cli.prefect_setup import prepare_prefect
     from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies
 
+    settings = Settings.load()
     schedules = scheduled_pipelines(dict(read_nightly(text) for text in nightly or ()))
     wanted = list(with_nightlies(declared(), schedules))
-    prepare()
+    prepare_prefect(log_level=settings.log_level, verbose=False, log_format=settings.log_format)
+    server = server_url()
     from deployments.register import Target, register
     from deployments.server_errors import in_our_words
 
@@ -53,9 +57,8 @@ def deploy(
 
     async def talk() -> Registered:
         from prefect.client.orchestration import get_client
-        from prefect.settings import PREFECT_API_URL
 
-        with in_our_words(str(PREFECT_API_URL.value())):
+        with in_our_words(server):
             async with get_client() as client:
                 return await register(client, wanted, target, notify=notify, prune=prune)
 
@@ -64,24 +67,23 @@ def deploy(
     printer.result({**done.as_json(), "exit_code": 0})
 
 
-def prepare() -> None:
-    """Set Prefect up.
+def server_url() -> str:
+    """The API of the Prefect server that is configured.
 
     Raises:
-        InputInvalid: No server is configured; one that Prefect started for this command would forget everything.
+        InputInvalid: There is none; one that Prefect started for this command would forget everything.
     """
-    from config.settings import Settings
-    from deployments.cli.prefect_setup import prepare_prefect
-    from tasks.domain.errors import InputInvalid
-
-    prepare_prefect(log_level=Settings.load().log_level, verbose=False)
     from prefect.settings import PREFECT_API_URL
 
-    if not PREFECT_API_URL.value():
+    from tasks.domain.errors import InputInvalid
+
+    url = PREFECT_API_URL.value()
+    if not url:
         raise InputInvalid(
             "there is no Prefect server to register with: PREFECT_API_URL is not set",
             hint="`prefect server start` starts one; then PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
+    return url
 
 
 def show(done: Registered, printer: Printer, *, scheduled: bool) -> None:

@@ -17,7 +17,7 @@ from prefect.utilities.callables import parameter_schema
 
 from config.problems import PipelineInvalid
 from config.schedule import Schedule
-from deployments.cli.deploy import prepare
+from deployments.cli.deploy import server_url
 from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies
 from deployments.register import Target, _values
 from tasks.domain.errors import InputInvalid
@@ -138,4 +138,4 @@ def test_containers_keep_their_own_folder_and_processes_are_taken_to_ours(tmp_pa
 def test_deploy_needs_a_server_that_stays() -> None:
     """One that Prefect would start for the command alone would forget everything."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(InputInvalid, match="PREFECT_API_URL"):
-        prepare()
+        server_url()

@@ -97,7 +97,7 @@ class TestPortability:
         """With counters that count by themselves and plain text for times."""
         dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
         made = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables)
-        assert 3 == made.count("BIGSERIAL")
+        assert 4 == made.count("BIGSERIAL")
         assert "VARIANT" not in made
         for index in {index for table in metadata.sorted_tables for index in table.indexes}:
             assert str(index.name) in str(CreateIndex(index).compile(dialect=dialect))
@@ -108,7 +108,7 @@ class TestPortability:
             column.name for table in metadata.sorted_tables for index in table.indexes for column in index.columns
         }
         keys = {column.name for table in metadata.sorted_tables for column in table.primary_key}
-        ours = {"batch", "name", "number", "shard"}  # short, and made by us
+        ours = {"batch", "formed_at", "name", "number", "object_key", "shard"}  # short, and made by us
         assert {"id", "key", "job_key", "video_key", "state", "pipeline"} == (indexed | keys) - ours
 
     def test_rows_are_locked_where_the_database_can(self) -> None:
