@@ -77,7 +77,7 @@ def server_url() -> str:
 
     from tasks.domain.errors import InputInvalid
 
-    url = PREFECT_API_URL.value()
+    url: str | None = PREFECT_API_URL.value()
     if not url:
         raise InputInvalid(
             "there is no Prefect server to register with: PREFECT_API_URL is not set",
