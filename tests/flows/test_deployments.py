@@ -207,7 +207,7 @@ async def helpers_of(live: Studio, run: FlowRun) -> list[FlowRun]:
 
 
 async def test_workers_share_a_large_run_and_one_that_is_killed_loses_nothing(live: Studio) -> None:
-    """Two workers, 120 videos in shards of 30, one worker SIGKILLed in mid-shard: each video once, one report."""
+    """Two workers, 120 videos in shards of 30, one worker SIGKILLed in mid-shard: none twice, none lost, one report."""
     live.pipeline("large", 120, poll="1s")
     live.service.polls = 3
     live.orchestra.start_worker("two")
@@ -222,18 +222,27 @@ async def test_workers_share_a_large_run_and_one_that_is_killed_loses_nothing(li
     ended = await live.orchestra.ended(run)
 
     assert "COMPLETED" == ended.state_type, live.orchestra.logs()
-    assert 120 == len({job.video.name for job in live.jobs("large")})
-    assert [(JobState.SUCCEEDED, 1)] * 120 == [(job.state, job.attempts) for job in live.jobs("large")]
-    assert 120 == live.submissions() == len(list((live.orchestra.user / "large-out").glob("*.json.gz")))
+    jobs = live.jobs("large")
+    # A request that was under way at the moment of the kill may have been taken: nobody knows, and it is not repeated.
+    unknown = {job.video.name for job in jobs if job.state is JobState.UNKNOWN}
+    well = 120 - len(unknown)
+    assert ([1] * 120, well) == (
+        [job.attempts for job in jobs],
+        sum(job.state is JobState.SUCCEEDED for job in jobs),
+    )
+    assert len(unknown) < 30
+    assert well <= live.submissions() <= 120
+    assert well == len(list((live.orchestra.user / "large-out").glob("*.json.gz")))
     assert live.service.most_open <= 40
     helpers = await helpers_of(live, run)
     assert 3 == len(helpers)
     assert all({"pipeline", "shard"} == set(helper.parameters) for helper in helpers)
     reports = (live.orchestra.user / "home" / "reports").glob("*-large-*.json")
     (told,) = (json.loads(report.read_text()) for report in reports)
-    assert (120, 120, 120, {"results": 120}) == tuple(
+    assert (120, well, well, {"results": well}) == tuple(
         told[name] for name in ("discovered", "submitted", "succeeded", "delivered")
     )
+    assert unknown == {failure["video"] for failure in told["failures"]}
     if "one" not in live.orchestra.workers:
         live.orchestra.start_worker("one")
 
