@@ -106,7 +106,10 @@ async def test_the_server_plans_the_nightly_runs_by_the_pipelines_clock(live: St
         named = DeploymentFilter(name=DeploymentFilterName(any_=["nightly-ingest-yard"]))
         return await client.read_flow_runs(deployment_filter=named)
 
-    runs = await live.orchestra.ask(planned)
+    runs: list[FlowRun] = []
+    while not any(run.auto_scheduled for run in runs):  # the server's scheduler comes by every two seconds
+        await asyncio.sleep(0.5)
+        runs = await live.orchestra.ask(planned)
     times = [run.expected_start_time for run in runs if run.auto_scheduled]
     assert {(2, 30)} == {(t.astimezone(ZoneInfo("Asia/Tokyo")).hour, t.minute) for t in times if t}
 
