@@ -15,9 +15,10 @@ from config.inference import Inference
 from config.pipeline import Budget, Pipeline
 from config.problems import explain_value, nearest, quoted
 from config.routes import ROUTES, Route
+from config.schedule import Schedule
 from config.sources import Source
 
-_SECTIONS: dict[object, type[BaseModel]] = {"inference": Inference, "budget": Budget}
+_SECTIONS: dict[object, type[BaseModel]] = {"inference": Inference, "budget": Budget, "schedule": Schedule}
 Part = TypeVar("Part")
 _ROUTE: TypeAdapter[Route] = TypeAdapter(Route)
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
@@ -77,7 +78,7 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel], str]:
             return ("sources", i, key, *rest), Source, str(key)
         case ("routes", int(i), str(kind), key, *rest) if kind in ROUTES:
             return ("routes", i, key, *rest), ROUTES[kind], str(key)
-        case ("inference" | "budget" as section, key, *rest):
+        case ("inference" | "budget" | "schedule" as section, key, *rest):
             return (section, key, *rest), _SECTIONS[section], str(key)
         case _:
             return loc, Pipeline, str(loc[0]) if loc else ""

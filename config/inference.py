@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from config.available import BACKENDS, available_names
-from config.fields import THRESHOLD, Allowed, Count, Number, PositiveDuration, Section, Threshold
+from config.fields import THRESHOLD, Allowed, Count, Number, Positive, PositiveDuration, Section, Threshold
 from config.problems import nearest, refuse, refuse_value
 from config.units import DURATIONS
 from tasks.domain.job import FOUNDATION_MODELS
@@ -56,6 +56,11 @@ class Inference(Section):
         Field(description="Jobs open at the service at once, over all runs."),
         Allowed("a whole number from 1 up"),
     ] = 50
+    submits_per_second: Annotated[
+        Positive,
+        Field(description="Jobs given to the service in a second, by each process of a run."),
+        Allowed("a number above 0"),
+    ] = 5.0
     poll_interval: Annotated[
         PositiveDuration,
         Field(

@@ -38,7 +38,20 @@ def load_pipeline(name_or_path: str, *, folder: Path = PIPELINES, env: Mapping[s
         raw = path.read_bytes()
     except OSError as error:
         raise InputInvalid(f"cannot read {path}: {error.strerror}") from None
-    document = read_document(raw, _shown(path), os.environ if env is None else env, free_keys=FREE_KEYS)
+    return read_pipeline(raw, _shown(path), os.environ if env is None else env)
+
+
+def read_pipeline(raw: bytes, shown: str, env: Mapping[str, str]) -> Pipeline:
+    """Read the text of a pipeline file; tell every mistake in it at once.
+
+    Args:
+        shown: How messages name the file.
+        env: What ``$VARIABLES`` are filled in from.
+
+    Raises:
+        PipelineInvalid: The text has mistakes.
+    """
+    document = read_document(raw, shown, env, free_keys=FREE_KEYS)
     pipeline = None
     if isinstance(document.data, dict):
         try:
@@ -88,11 +101,16 @@ def _folders(folder: Path) -> list[Path]:
     return [here] if here.resolve() == folder.resolve() else [here, folder]
 
 
-def _known(folder: Path, stem: str) -> str:
-    """Say which pipelines there are, and which one was probably meant."""
-    names = sorted(
+def pipeline_names(folder: Path = PIPELINES) -> list[str]:
+    """The names under which :func:`find_pipeline` finds files, sorted."""
+    return sorted(
         {file.stem for place in _folders(folder) for suffix in _SUFFIXES for file in place.glob(f"*{suffix}")}
     )
+
+
+def _known(folder: Path, stem: str) -> str:
+    """Say which pipelines there are, and which one was probably meant."""
+    names = pipeline_names(folder)
     meant = nearest(stem, names)
     question = f"did you mean '{meant}'? " if meant else ""
     known = f"known pipelines: {', '.join(names)}" if names else "there are no pipelines in config/pipelines"

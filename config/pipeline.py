@@ -16,9 +16,10 @@ from config.fields import Allowed, Count, Positive, Section, like, not_empty
 from config.inference import Inference
 from config.problems import refuse
 from config.routes import Route, named
+from config.schedule import Schedule
 from config.sources import Source
 
-__all__ = ["Budget", "Inference", "Pipeline", "Source"]
+__all__ = ["Budget", "Inference", "Pipeline", "Schedule", "Source"]
 
 
 class Budget(Section):
@@ -66,6 +67,11 @@ class Pipeline(Section):
     ]
     inference: Annotated[Inference, Field(description="What runs on them."), Allowed("the keys of inference")]
     budget: Annotated[Budget, Field(description="Limits of one run."), Allowed("the keys of budget")] = Budget()
+    schedule: Annotated[
+        Schedule | None,
+        Field(description="When it runs by itself, once deployed. Default: only when told to."),
+        Allowed("the keys of schedule"),
+    ] = None
     routes: Annotated[
         tuple[Route, ...],
         AfterValidator(not_empty),

@@ -27,7 +27,7 @@ class Problem:
 
     Attributes:
         file: Path of the file, as one would open it from here.
-        line, column: Where, counted from 1.
+        line, column: Where, counted from 1; 0 where there are no lines to see.
         field: Path of the key such as ``routes[1].uri``; "" for the file as a whole.
         value: As written in the file; "" if there is none, or none that may be shown.
         message: What is wrong, in one sentence without a full stop.
@@ -48,7 +48,8 @@ class Problem:
         field = f"{self.field}: " if self.field else ""
         meant = f"; did you mean '{self.suggestion}'?" if self.suggestion else ""
         allowed = f"\n    allowed: {self.allowed}" if self.allowed else ""
-        return f"{self.file}:{self.line}: {field}{self.message}{meant}{allowed}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {field}{self.message}{meant}{allowed}"
 
 
 class PipelineInvalid(InputInvalid):

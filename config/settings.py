@@ -189,6 +189,34 @@ class Settings(BaseSettings):
         Allowed("a key"),
     ] = None
 
+    shard_above: Annotated[
+        int,
+        Field(
+            ge=1,
+            validation_alias="REELROUTE_SHARD_ABOVE",
+            description="A run that submits more videos than this shares them with the workers of a Prefect server.",
+        ),
+        Allowed("a whole number from 1 up"),
+    ] = 1000
+    shard_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            validation_alias="REELROUTE_SHARD_SIZE",
+            description="How many videos a worker takes at a time then.",
+        ),
+        Allowed("a whole number from 1 up"),
+    ] = 500
+    detail: Annotated[
+        Literal["video", "batch"],
+        BeforeValidator(_lower),
+        Field(
+            validation_alias="REELROUTE_DETAIL",
+            description="What Prefect shows: a task run per video, or one for all of them and a table.",
+        ),
+        Allowed("video, batch"),
+    ] = "video"
+
     @classmethod
     def load(cls) -> Settings:
         """Read the settings; tell every mistake in them at once.

@@ -10,6 +10,7 @@ from prefect.states import Completed
 
 from flows.pool import Pool
 from flows.routing import Router
+from flows.sharing import Sharing, has_helpers
 from tasks.discover import discover_videos
 from tasks.plan import plan_videos
 from tasks.report import Outcome, headline, report_run
@@ -27,17 +28,24 @@ async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
         limit: Submit at most so many videos; 0 for as many as the budget allows.
         wait: Wait for results and route them. Without it, jobs are submitted and left to a later run.
     """
+    return ended(await ingest_pipeline(pipeline, limit=limit, wait=wait))
+
+
+async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -> dict[str, Any]:
+    """Discover, plan, infer, route, report; return the summary."""
     async with open_run(pipeline) as run:
         outcome = Outcome()
         found = await discover_videos(run)
         plan = await plan_videos(run, limit)
         todo = [*plan.reuse, *plan.todo]
-        if wait:
+        if not wait:
+            await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
+        elif len(plan.todo) > run.settings.shard_above and await has_helpers():
+            await Sharing(run, plan, outcome, run.settings.shard_size).infer_all()
+        else:
             async with Router(run, outcome) as router:
                 await Pool(run, outcome, router.put, copies=plan.copies).infer_all(todo)
-        else:
-            await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
-        return ended(await report_run(run, found, plan, outcome))
+        return await report_run(run, found, plan, outcome)
 
 
 def ended(summary: dict[str, Any]) -> State[Any] | dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from prefect import task
 from prefect.client.schemas.objects import State
 
 from flows.limit import turn
@@ -13,13 +14,15 @@ from tasks.collect import await_job
 from tasks.copies import find_copy
 from tasks.domain.errors import AuthRefused, PlanRefused, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import Failure, JobState
-from tasks.infer import Inferred, infer_video
+from tasks.infer import Inferred, infer_plainly, infer_video
 from tasks.ledger.base import JobRecord
+from tasks.policies import STEP
 from tasks.progress import watcher
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.second_chance import refused_by_budget
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet_step
 
 IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN)
@@ -60,29 +63,57 @@ class Pool:
         if left is None:
             left = await asyncio.to_thread(self._left) if self.wait else []
         self.outcome.resumed.update(job.key for job in left)
-        watcher.get().expected(len(left) + len(todo) + sum(map(len, self.copies.values())))
+        watcher.get().expected(len(left) + len(todo) + self._waiting)
+        keys = iter(todo)
+        if self.run.settings.detail == "video":
+            await self._work(keys, len(todo), left)
+        elif todo or left:
+            await infer_many(self, len(todo) + len(left), keys, len(todo), left)
+        self._warn_of_waiting()
+
+    async def infer_copies(self) -> None:
+        """Take up the copies of jobs that ended elsewhere; end when nothing of them is in flight."""
+        originals = iter(list(self.copies))
+        watcher.get().expected(self._waiting)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(self.copies), self.run.pipeline.inference.max_in_flight)):
+                group.create_task(self._infer_next_copies(originals))
+        self._warn_of_waiting()
+
+    async def _infer_next_copies(self, originals: Iterator[str]) -> None:
+        for key in originals:
+            job = await asyncio.to_thread(self.run.ledger.job, key)
+            if job is not None and job.state in ENDED:
+                await self._infer_copies(key)
+
+    @property
+    def _waiting(self) -> int:
+        return sum(map(len, self.copies.values()))
+
+    def _warn_of_waiting(self) -> None:
+        if self._waiting:
+            self.outcome.warnings.append(
+                f"{self._waiting} videos are copies of what is not done yet: another run takes over its results"
+            )
+
+    async def _work(self, keys: Iterator[str], count: int, left: Sequence[JobRecord]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_all(left))
-                if todo:
-                    group.create_task(self._submit_all(todo))
+                if count:
+                    group.create_task(self._submit_all(keys, count))
         except BaseExceptionGroup as many:
-            raise _first(many) from None
-        if waiting := sum(map(len, self.copies.values())):
-            self.outcome.warnings.append(
-                f"{waiting} videos are copies of what is not done yet: another run takes over its results"
-            )
+            raise first_error(many) from None
 
     def _left(self) -> list[JobRecord]:
         return list(self.run.ledger.jobs(self.run.pipeline.name, IN_FLIGHT))
 
-    async def _submit_all(self, todo: Sequence[str]) -> None:
-        keys = iter(todo)
+    async def _submit_all(self, keys: Iterator[str], count: int) -> None:
         async with turn(self.run) as why_not, asyncio.TaskGroup() as group:
             if why_not:
-                self.outcome.warnings.append(f"{len(todo)} videos are left for another run: {why_not}")
+                self.outcome.warnings.append(f"{count} videos are left for another run: {why_not}")
                 return
-            for _ in range(min(len(todo), self.run.pipeline.inference.max_in_flight)):
+            for _ in range(min(count, self.run.pipeline.inference.max_in_flight)):
                 group.create_task(self._submit_next(keys))
 
     async def _submit_next(self, keys: Iterator[str]) -> None:
@@ -114,8 +145,12 @@ class Pool:
 
     async def _infer(self, job: JobRecord) -> None:
         name = str(job.video)
-        state: State[Inferred] = await infer_video(self.run, job.key, name, self.wait, return_state=True)  # type: ignore[misc]
-        problem, now = await self._note(job, state)
+        if self.run.settings.detail == "video":
+            state: State[Inferred] = await infer_video(self.run, job.key, name, self.wait, return_state=True)  # type: ignore[misc]
+            ended: Inferred | BaseException = await state.result(raise_on_failure=False)  # type: ignore[misc]
+        else:
+            ended = await infer_plainly(self.run, job.key, name, self.wait)
+        problem, now = await self._note(job, ended)
         watcher.get().finished(name, problem)
         if now is JobState.SUCCEEDED:
             self.finished(job.key)
@@ -135,11 +170,10 @@ class Pool:
             else:
                 await self._infer(copy)
 
-    async def _note(self, job: JobRecord, state: State[Inferred]) -> tuple[str, JobState | None]:
-        """Count how a video's task ended; return the code of its problem, or "", and where the job stands."""
+    async def _note(self, job: JobRecord, ended: Inferred | BaseException) -> tuple[str, JobState | None]:
+        """Count how a video ended; return the code of its problem, or "", and where the job stands."""
         outcome = self.outcome
-        if state.is_completed():
-            ended = await state.result()  # type: ignore[misc]
+        if isinstance(ended, Inferred):
             outcome.submitted += ended.submitted
             outcome.elsewhere += ended.state is None
             outcome.reused += ended.reused
@@ -150,7 +184,7 @@ class Pool:
             outcome.submitted += now.submitted_at is not None and now.submitted_at >= self.run.started_at
             if now.failure is not None:
                 return now.failure.code, now.state
-        error = await state.result(raise_on_failure=False)  # type: ignore[misc]
+        error = ended
         if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable):
             outcome.stopped = outcome.stopped or error
         if isinstance(error, ReelrouteError):
@@ -161,7 +195,14 @@ class Pool:
         return failure.code, None
 
 
-def _first(error: BaseException) -> BaseException:
+@task(name="infer", task_run_name="{count} videos", **STEP)
+@discreet_step
+async def infer_many(pool: Pool, count: int, keys: Iterator[str], todo: int, left: Sequence[JobRecord]) -> None:  # noqa: ARG001
+    """Do a pool's work within one task run, for people who need no row per video."""
+    await pool._work(keys, todo, left)
+
+
+def first_error(error: BaseException) -> BaseException:
     """What went wrong first, out of groups of groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -30,16 +31,18 @@ class Router:
 
     Args:
         outcome: Where deliveries and warnings are counted.
+        first: Keys to take up instead of everything that was left.
     """
 
-    def __init__(self, run: Run, outcome: Outcome) -> None:
+    def __init__(self, run: Run, outcome: Outcome, first: Iterable[str] | None = None) -> None:
         self._run = run
         self._outcome = outcome
+        self._first = first
         self._sinks = open_sinks(run)
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        for key in await asyncio.to_thread(self._left_over):
+        for key in await asyncio.to_thread(self._left_over) if self._first is None else self._first:
             self.put(key)
         self._worker = asyncio.create_task(self._work())
         return self

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from config.load import load_pipeline
 from config.settings import Settings
 from tasks.domain.errors import InputInvalid, LedgerMissing
 from tasks.domain.job import JobState
+from tasks.kept import named_pipeline
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
 
@@ -42,7 +42,7 @@ def find_backlog(settings: Settings) -> Backlog:
         ledger.close()
     found = Backlog()
     for name in sorted(names):
-        problem = _problem(name)
+        problem = _problem(name, settings)
         if problem:
             found.warnings.append(f"jobs of pipeline {name} are in flight and were left there: {problem}")
         else:
@@ -57,10 +57,10 @@ def pipelines_in_flight(ledger: Ledger) -> set[str]:
     }
 
 
-def _problem(name: str) -> str:
+def _problem(name: str, settings: Settings) -> str:
     """Why a pipeline cannot be loaded by its name, or ""."""
     try:
-        found = load_pipeline(name)
+        found = named_pipeline(name, settings)
     except InputInvalid as error:
         return f"{error.message}; give its file: `reelroute collect FILE`"
     if found.name != name:

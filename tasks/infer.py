@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
@@ -25,7 +25,7 @@ from tasks.domain.errors import (
 )
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
-from tasks.policies import PATIENT_STEP
+from tasks.policies import PATIENT_STEP, RETRY_WAITS_S
 from tasks.progress import watcher
 from tasks.run import Run
 from tasks.second_chance import died_of_its_url, second_chance
@@ -78,6 +78,21 @@ async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:
             return _failed(error)
     log.info("%s", ended.state)
     return ended
+
+
+async def infer_plainly(run: Run, key: str, video: str, wait: bool) -> Inferred | Exception:
+    """As :func:`infer_video`, tried as often, without a task run of its own; returns the error that it ended with."""
+    for waits in (*RETRY_WAITS_S, None):
+        try:
+            ended = await infer_video.fn(run, key, video, wait)
+        except (Retryable, AuthRefused, PlanRefused) as error:
+            if waits is None or not isinstance(error, Retryable) or not await run.pause(waits * (0.5 + run.chance())):
+                return error
+        except Exception as error:  # noqa: BLE001 (one bad video never stops the rest)
+            return error
+        else:
+            return ended if isinstance(ended, Inferred) else cast(Exception, ended.data)
+    raise AssertionError("the last attempt returns")
 
 
 async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:

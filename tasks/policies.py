@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task, exponential_backoff
+from prefect.tasks import Task
 
 from tasks.domain.errors import Retryable
 
@@ -27,10 +27,11 @@ async def is_retryable(_task: Task[..., Any], _task_run: TaskRun, state: State[A
 
 # Parameters hold clients and large values, and the ledger is the truth: nothing is cached.
 STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+RETRY_WAITS_S = (2.0, 4.0)
 PATIENT_STEP: dict[str, Any] = {
     **STEP,
-    "retries": 2,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
+    "retries": len(RETRY_WAITS_S),
+    "retry_delay_seconds": list(RETRY_WAITS_S),
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": is_retryable,
 }

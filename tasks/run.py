@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from config.inference import is_file
-from config.load import load_pipeline
 from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.credentials import Blocks, load_credentials
@@ -35,6 +34,7 @@ from tasks.endpoints import any_private
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
+from tasks.kept import named_pipeline
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
@@ -52,9 +52,8 @@ if TYPE_CHECKING:
 SHORTEST_LEASE = timedelta(minutes=2)
 # Questions about jobs, of all jobs together; beyond so many times the poll interval, each is asked less often.
 POLLS_PER_S = 50.0
-# Submissions of one process: so many a second, and a few at once. Services answer more with 429.
-SUBMITS_PER_S = 5.0
-SUBMITS_AT_ONCE = 10
+# Submissions of one process: so many seconds' worth at once. Services answer more with 429.
+SUBMIT_BURST_S = 2.0
 
 
 class Run:
@@ -110,8 +109,9 @@ class Run:
         self.chance = chance
         self.stop = stop.get() or Stop()
         self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
-        self.submits = Pace(SUBMITS_PER_S, burst=SUBMITS_AT_ONCE, clock=clock, sleep=self.pause)
         wanted = pipeline.inference
+        rate = wanted.submits_per_second
+        self.submits = Pace(rate, burst=max(1, int(SUBMIT_BURST_S * rate)), clock=clock, sleep=self.pause)
         self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
         self._held = 0
@@ -197,7 +197,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     guard_logs(settings.log_format)
     async with AsyncExitStack() as stack:
         stack.enter_context(discreet("the run"))
-        pipeline = load_pipeline(name)
+        pipeline = await asyncio.to_thread(named_pipeline, name, settings)
         spec, model_files = inference_spec(pipeline)
         clear_dead_work(settings)
         blocks = await load_credentials(pipeline)

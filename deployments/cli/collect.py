@@ -22,12 +22,13 @@ def collect(
     verbose: Verbose = False,
 ) -> None:
     """Wait for what is in flight, store it, route it; submit nothing."""
-    from config.load import load_pipeline
+    from config.settings import Settings
     from deployments.cli.run import run_flow, show
+    from tasks.kept import named_pipeline
 
     printer = Printer(as_json=as_json)
     if pipeline:
-        load_pipeline(pipeline)
+        named_pipeline(pipeline, Settings.load())
 
     def start() -> Coroutine[Any, Any, dict[str, Any]]:
         from flows.collect import collect as flow

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
-# Prefect's defaults record one event per transaction; these cut its server's CPU to a third.
-SERVER_BATCHES = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
-    "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "200",
-}
+# What we ask of any Prefect server; one that is started for a run gets it too.
+SERVER_ENV = Path(__file__).parents[1] / "server.env"
 
 
 def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text") -> None:
@@ -26,11 +19,10 @@ def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text") 
     takes longer than the 20 seconds it allows itself.
     """
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", log_level.upper())
     # Our steps' own loggers are sent to Prefect with the run that they belong to.
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "tasks")
-    for name, value in SERVER_BATCHES.items():
+    for name, value in server_settings().items():
         os.environ.setdefault(name, value)
     from prefect.logging.configuration import setup_logging
 
@@ -42,3 +34,9 @@ def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text") 
     elif not verbose:
         for handler in logging.getLogger().handlers:
             handler.setLevel(logging.CRITICAL + 1)
+
+
+def server_settings() -> dict[str, str]:
+    """The settings in ``deployments/server.env``."""
+    lines = SERVER_ENV.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))

@@ -31,13 +31,14 @@ def replay(
     verbose: Verbose = False,
 ) -> None:
     """Take up what failed. Without a switch: failed deliveries and unreadable videos, which costs nothing."""
-    from config.load import load_pipeline
+    from config.settings import Settings
     from deployments.cli.run import run_flow, show
     from tasks.domain.errors import InputInvalid
+    from tasks.kept import named_pipeline
     from tasks.replay import Wanted
 
     printer = Printer(as_json=as_json)
-    loaded = load_pipeline(pipeline)
+    loaded = named_pipeline(pipeline, Settings.load())
     if route and (failed or unknown):
         raise InputInvalid("--route takes stored results and submits nothing: leave out --failed and --unknown")
     names = [known.name for known in loaded.routes]

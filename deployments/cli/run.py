@@ -37,10 +37,11 @@ def run_pipeline(
     Raises:
         ReelrouteError: What ended the run before it could summarise.
     """
-    from config.load import load_pipeline
+    from config.settings import Settings
+    from tasks.kept import named_pipeline
 
     # Before anything slow: mistakes in the file are told at once.
-    load_pipeline(pipeline)
+    named_pipeline(pipeline, Settings.load())
 
     def start() -> Coroutine[Any, Any, dict[str, Any]]:
         from flows.ingest import ingest
@@ -75,7 +76,12 @@ def run_flow(
         prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=verbose)
         first = start()
         bars.stage(stage)
-        return run_stoppable(lambda: first, printer.say)
+        from prefect.settings import PREFECT_API_URL
+
+        from deployments.server_errors import in_our_words
+
+        with in_our_words(str(PREFECT_API_URL.value() or "of this run")):
+            return run_stoppable(lambda: first, printer.say)
 
 
 def show(summary: dict[str, Any], printer: Printer) -> None:

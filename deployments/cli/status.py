@@ -22,12 +22,12 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Count jobs and deliveries by state, and list failures with their reasons."""
-    from config.load import load_pipeline
     from config.settings import Settings
     from deployments.cli.plan import existing_ledger
+    from tasks.kept import named_pipeline
 
     printer = Printer(as_json=as_json)
-    name = load_pipeline(pipeline).name if pipeline else None
+    name = named_pipeline(pipeline, Settings.load()).name if pipeline else None
     with existing_ledger(Settings.load()) as ledger:
         if ledger is None:
             printer.say("nothing has been run yet: there is no ledger")

@@ -218,6 +218,14 @@ class ResultInvalid(Permanent):
     code = "result_invalid"
 
 
+class ServerUnavailable(Retryable):
+    """The orchestration server could not be reached, or failed on its side."""
+
+    code = "server_unavailable"
+    exit_code = 3
+    default_hint = "check PREFECT_API_URL, and that `prefect server start` is running there"
+
+
 # --- videos and models ---------------------------------------------------------------------
 
 

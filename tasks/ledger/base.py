@@ -15,6 +15,7 @@ from typing import Protocol
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
 from tasks.ledger.inbox import Inbox
+from tasks.ledger.shard_base import ShardLedger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +121,8 @@ class Slots:
     once_per_content: bool = False
 
 
-class Ledger(Inbox, Protocol):
-    """Jobs, deliveries and the inbox, safe to share by threads, processes and machines.
+class Ledger(Inbox, ShardLedger, Protocol):
+    """Jobs, deliveries, the inbox and shards, safe to share by threads, processes and machines.
 
     Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,
     :class:`tasks.domain.errors.LedgerUnavailable` when the database stayed out of reach though it

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 import stamina
 from sqlalchemy import (
@@ -78,12 +79,14 @@ def parse_url(text: str) -> URL:
     if url.query or str(url.database).startswith("file:"):
         raise LedgerUnusable("a SQLite ledger's URL takes no options", hint=_URL_HINT)
     # Connections are opened later and from other threads: the working folder may have changed by then.
-    return URL.create("sqlite", database=str(Path(str(url.database)).absolute()))
+    # SQLAlchemy reads %-escapes in a path only from 2.1 on; decoding them ourselves suits both.
+    path = unquote(text.partition(":///")[2], errors="surrogateescape")
+    return URL.create("sqlite", database=str(Path(path).absolute()))
 
 
 def sqlite_url(path: Path) -> str:
     """The ledger URL of a SQLite file, whatever characters its path has."""
-    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
+    return "sqlite:///" + quote(str(path.absolute()), errors="surrogateescape")
 
 
 class Database:

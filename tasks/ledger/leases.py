@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, select, union, update
 
 from tasks.ledger.deliveries import give_back
-from tasks.ledger.schema import deliveries, jobs
+from tasks.ledger.schema import deliveries, jobs, shards
 
 _OWNERS = union(
     select(jobs.c.lease_owner).where(jobs.c.lease_owner != ""),
     select(deliveries.c.lease_owner).where(deliveries.c.lease_owner != ""),
+    select(shards.c.lease_owner).where(shards.c.lease_owner != ""),
 )
 _RENEW = update(jobs).where(jobs.c.lease_owner == bindparam("by")).values(lease_until=bindparam("until"))
 
@@ -34,4 +35,7 @@ def abandon(connection: Connection, owner: str, now: datetime) -> int:
     held = connection.execute(theirs).scalars().all()
     if held:
         connection.execute(update(jobs).where(jobs.c.id.in_(held)).values(lease_owner="", lease_until=None))
-    return len(held) + give_back(connection, owner, now)
+    shared = connection.execute(
+        update(shards).where(shards.c.lease_owner == owner).values(lease_owner="", lease_until=None)
+    )
+    return len(held) + shared.rowcount + give_back(connection, owner, now)

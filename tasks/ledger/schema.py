@@ -4,6 +4,8 @@
                    ├< deliveries        one per pipeline and route
                    └< moves             the story of both, never changed
     batches ─< uploads                  the inbox: what stores have reported, until a run has seen to it
+    shards ─< shard_jobs                lists of jobs that processes share
+    kept_pipelines                      pipelines that have no file
 
 A change here needs a migration beside the others and a new ``REVISION``; a test compares them.
 """
@@ -26,7 +28,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import DELIVERY_STATE, FAILURE, INFO, JOB_STATE, SPEC, TIME, URIS, VERBATIM
 
 # Head of migrations/versions. A ledger that has it is opened without loading alembic.
-REVISION = "0003"
+REVISION = "0004"
 REVISION_TABLE = "ledger_revision"
 
 metadata = MetaData()
@@ -159,4 +161,39 @@ batches = Table(
     Column("formed_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     Index("batches_by_state", "state", "formed_at"),
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("batch", String(64), nullable=False),
+    Column("pipeline", VERBATIM, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("began_at", TIME, nullable=False),
+    Column("spare", Text, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("notes", VERBATIM),
+    Column("lease_owner", VERBATIM, nullable=False),
+    Column("lease_until", TIME),
+    Column("updated_at", TIME, nullable=False),
+    Index("shards_by_batch", "batch", "number"),
+)
+
+shard_jobs = Table(
+    "shard_jobs",
+    metadata,
+    Column("shard", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("job_key", String(32), nullable=False),
+    ForeignKeyConstraint(["shard"], ["shards.id"], name="shard_jobs_shard"),
+    ForeignKeyConstraint(["job_key"], ["jobs.key"], name="shard_jobs_job"),
+)
+
+kept_pipelines = Table(
+    "kept_pipelines",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("text", VERBATIM, nullable=False),
+    Column("kept_at", TIME, nullable=False),
 )

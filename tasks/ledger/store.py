@@ -22,6 +22,7 @@ from tasks.ledger.base import DeliveryRecord, JobRecord, Move, Slots
 from tasks.ledger.columns import aware
 from tasks.ledger.inbox_store import SqlInbox, named
 from tasks.ledger.redaction import is_fetchable, without_grants
+from tasks.ledger.shard_store import SqlShards
 
 # Rows written or read in one transaction: few enough that others hardly wait.
 BATCH = 500
@@ -29,7 +30,7 @@ BATCH = 500
 Record = TypeVar("Record")
 
 
-class SqlLedger(SqlInbox):
+class SqlLedger(SqlInbox, SqlShards):
     """Implements :class:`tasks.ledger.base.Ledger`, which says what each method promises.
 
     Open one with :func:`tasks.ledger.open.open_ledger`.

@@ -18,6 +18,7 @@ from tests.contracts.ledger_jobs import InfoContract, LeaseContract, PlanContrac
 from tests.contracts.ledger_limits import AbandonContract, SlotContract
 from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContract
 from tests.contracts.ledger_races import KillContract, RaceContract
+from tests.contracts.ledger_shards import KeptPipelineContract, ShardContract
 from tests.contracts.ledger_text import TextContract
 
 
@@ -36,6 +37,8 @@ class LedgerContract(
     SlotContract,
     CopyContract,
     AbandonContract,
+    ShardContract,
+    KeptPipelineContract,
     RaceContract,
     KillContract,
     PutContract,

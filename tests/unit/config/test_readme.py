@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 import config
 from config.event_settings import EventSettings
 from config.fields import allowed_in
-from config.pipeline import Budget, Inference, Pipeline, Source
+from config.pipeline import Budget, Inference, Pipeline, Schedule, Source
 from config.routes import ROUTES
 from config.settings import Settings
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "sources[].": Source,
     "inference.": Inference,
     "budget.": Budget,
+    "schedule.": Schedule,
     **{f"routes[{kind}].": route for kind, route in ROUTES.items()},
 }
 

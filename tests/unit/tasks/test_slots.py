@@ -18,7 +18,7 @@ from tasks.domain.errors import LedgerUnavailable, Retryable, SlotsFull
 from tasks.domain.job import JobState
 from tasks.infer import advance
 from tasks.ledger.base import JobRecord
-from tasks.run import SUBMITS_AT_ONCE, SUBMITS_PER_S, Run, bury_the_dead, new_owner
+from tasks.run import SUBMIT_BURST_S, Run, bury_the_dead, new_owner
 from tasks.submit import ATTEMPTS, submit_job
 from tests.rig import Rig
 
@@ -126,15 +126,16 @@ async def test_a_slot_is_free_again_after_the_deadline(rig: Rig) -> None:
 
 async def test_submissions_have_a_rate(rig: Rig) -> None:
     """After a pause a burst goes at once, then so many a second and no more."""
-    for number in range(SUBMITS_AT_ONCE):
+    burst = int(4 * SUBMIT_BURST_S)
+    for number in range(burst):
         (rig.videos / f"{number}.mp4").write_bytes(b"x")
-    run = rig.run()
+    run = rig.run(inference=", submits_per_second: 4")
     rig.clock.now += timedelta(minutes=1)
     for job in rig.listed(run):
         await submit_job(run, held(run, job))
 
-    assert SUBMITS_AT_ONCE + 2 == rig.backend.taken
-    assert [1 / SUBMITS_PER_S] * 2 == pytest.approx(rig.clock.slept)
+    assert burst + 2 == rig.backend.taken
+    assert [1 / 4] * 2 == pytest.approx(rig.clock.slept)
 
 
 def test_what_killed_processes_held_is_given_back_at_once(rig: Rig) -> None:

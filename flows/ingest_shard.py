@@ -1,0 +1,29 @@
+"""A part of a large ingest, in a process of its own on any machine that shares the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from prefect import flow
+
+from flows.sharing import work_as_helper
+from tasks.run import open_run
+from tasks.shards import missing
+
+
+@flow(name="ingest-shard", flow_run_name="{shard}", persist_result=False)
+async def ingest_shard(pipeline: str, shard: str) -> Any:
+    """Work through a shard that a large ingest has written down, then through others that nobody has begun.
+
+    The ingest reports; a shard whose worker dies is given to another.
+
+    Args:
+        pipeline: Name of the pipeline.
+        shard: Id of the shard in the ledger.
+    """
+    async with open_run(pipeline) as run:
+        found = await asyncio.to_thread(run.ledger.shard, shard)
+        if found is None:
+            raise missing(shard)
+        return {"shards": await work_as_helper(run, found)}

@@ -1,0 +1,142 @@
+"""A large list worked through by many processes: the run that planned it, and workers of any machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelled
+
+from flows.pool import Pool, first_error
+from flows.routing import Router
+from tasks.domain.job import JobState
+from tasks.ledger.base import JobRecord
+from tasks.ledger.shard_base import ShardRecord
+from tasks.plan import Plan
+from tasks.report import Outcome
+from tasks.run import Run
+from tasks.shards import OPEN, add_up, batch_of, held_until, holding_shard, jobs_in, join, notes_of, split
+
+DEPLOYMENT = "ingest-shard/ingest-shard"
+# Between two looks at what others are doing.
+LOOK_S = 5.0
+
+
+async def has_helpers() -> bool:
+    """Say whether the Prefect server has the deployment of shards, and a worker that would run it."""
+    async with get_client() as client:
+        try:
+            deployment = await client.read_deployment_by_name(DEPLOYMENT)
+            if deployment.work_pool_name is None or deployment.paused:
+                return False
+            pool = await client.read_work_pool(deployment.work_pool_name)
+            workers = await client.read_workers_for_work_pool(deployment.work_pool_name)
+        except ObjectNotFound:
+            return False
+    return pool.is_push_pool or any(worker.status is WorkerStatus.ONLINE for worker in workers)
+
+
+@dataclass(slots=True)
+class Sharing:
+    """One run's list, shared.
+
+    Attributes:
+        outcome: Where everything is added up at the end.
+        size: Jobs in a shard.
+        started: Flow runs that were started to help.
+    """
+
+    run: Run
+    plan: Plan
+    outcome: Outcome
+    size: int
+    started: list[FlowRun] = field(default_factory=list)
+
+    async def infer_all(self) -> None:
+        """Have every job of the plan worked through, here and by helpers; end when every shard is done."""
+        run = self.run
+        left = await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, OPEN[1:])))
+        ids = await asyncio.to_thread(split, run, self.plan, self.size)
+        for shard in ids[1:]:
+            parameters = {"pipeline": run.pipeline.name, "shard": shard}
+            self.started.append(
+                await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0, idempotency_key=shard)
+            )
+        get_run_logger().info("%d jobs in %d shards", len(self.plan.todo), len(ids))
+        try:
+            async with Router(run, self.outcome) as router, asyncio.TaskGroup() as group:
+                group.create_task(Pool(run, self.outcome, router.put).infer_all(self.plan.reuse, left))
+                group.create_task(self._until_done(ids[0]))
+            # A copy may be of another shard than its original, and comes when all of these are done.
+            async with Router(run, self.outcome, first=()) as router:
+                await Pool(run, self.outcome, router.put, copies=self.plan.copies).infer_copies()
+        except BaseExceptionGroup as many:
+            raise first_error(many) from None
+        await self._dismiss()
+        await asyncio.to_thread(add_up, run, batch_of(ids[0]), self.plan.todo, self.outcome)
+
+    async def _until_done(self, first: str) -> None:
+        """Work through shards for as long as one is free, and wait for those that others have."""
+        run, batch = self.run, batch_of(first)
+        while not run.stop.asked:
+            if await work_through(run, batch, first) is not None:
+                continue
+            if all(shard.done for shard in await asyncio.to_thread(run.ledger.shards, batch)):
+                return
+            await run.pause(LOOK_S)
+
+    async def _dismiss(self) -> None:
+        """Cancel helpers that no worker had a hand free for: there is nothing left to do."""
+        async with get_client() as client:
+            for helper in self.started:
+                with suppress(ObjectNotFound, PrefectHTTPStatusError):
+                    now = await client.read_flow_run(helper.id)
+                    if now.state is not None and now.state.is_scheduled():
+                        state: State[None] = Cancelled(message="others have done its part")
+                        await client.set_flow_run_state(helper.id, state)
+
+
+async def work_through(run: Run, batch: str, first: str = "") -> Outcome | None:
+    """Take a shard that is free and see every job of it to its end; None if none is free."""
+    async with holding_shard(run, batch, first) as shard:
+        if shard is None:
+            return None
+        outcome = Outcome()
+        jobs = await asyncio.to_thread(jobs_in, run, shard)
+        async with Router(run, outcome, [job.key for job in jobs if job.state is JobState.SUCCEEDED]) as router:
+            await _infer(run, jobs, outcome, router)
+            await _infer_what_the_dead_held(run, shard, outcome, router)
+        if not run.stop.asked:
+            await asyncio.to_thread(run.ledger.finish_shard, shard.id, run.owner, notes_of(outcome), run.clock())
+        return outcome
+
+
+async def work_as_helper(run: Run, shard: ShardRecord) -> int:
+    """Work through one shard, then others of its batch for as long as any is free; return how many."""
+    join(run, shard)
+    count = 0
+    while not run.stop.asked and await work_through(run, shard.batch, shard.id) is not None:
+        count += 1
+    return count
+
+
+async def _infer(run: Run, jobs: Sequence[JobRecord], outcome: Outcome, router: Router) -> None:
+    todo = [job.key for job in jobs if job.state is JobState.PLANNED]
+    left = [job for job in jobs if job.state in OPEN[1:]]
+    await Pool(run, outcome, router.put).infer_all(todo, left)
+
+
+async def _infer_what_the_dead_held(run: Run, shard: ShardRecord, outcome: Outcome, router: Router) -> None:
+    """Once more for jobs that were somebody else's, after their leases: who lives renews them, and keeps them."""
+    until = held_until(run, await asyncio.to_thread(jobs_in, run, shard))
+    if until is None or not await run.pause(max(0.0, (until - run.clock()).total_seconds()) + 1):
+        return
+    jobs = await asyncio.to_thread(jobs_in, run, shard)
+    await _infer(run, [job for job in jobs if job.key not in outcome.passing], outcome, router)
