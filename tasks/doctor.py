@@ -223,16 +223,16 @@ def _classes(model: ModelInfo) -> str:
 
 
 def _lightly_task(place: Storage, route: LightlyRoute, model: ModelInfo) -> str:
+    from tasks.sinks.lightly.kinds import KINDS
     from tasks.sinks.lightly.names import task_slug
     from tasks.sinks.lightly.schema import check_task
-    from tasks.sinks.lightly.singletons import KINDS
 
     if model.task not in KINDS:
         raise DeliveryFailed(
             f"{model.ref} gives {model.task} predictions, which the lightly route does not take", hint="leave it out"
         )
     task = task_slug(route.task_name)
-    there = check_task(place, task, KINDS[model.task][0])
+    there = check_task(place, task, KINDS[model.task].task_type)
     return f"task '{task}' is there, of the same kind" if there else f"task '{task}' will be new"
 
 

@@ -150,7 +150,7 @@ class LocalStorage:
             key, data = item
             self._put(key, lambda descriptor: atomic.write_all(descriptor, data), known=folders)
 
-        count = for_each(write_one, items, workers=_WRITE_THREADS)
+        count = for_each(write_one, items, workers=_WRITE_THREADS, size_of=lambda item: len(item[1]))
         for folder in folders:
             atomic.sync_folder(folder)
         return count

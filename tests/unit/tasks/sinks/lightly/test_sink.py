@@ -155,7 +155,7 @@ def test_filled_frames_repeat_their_neighbours(tmp_path: Path) -> None:
         tmp_path,
         [[PLAYER], []],
         every=10,
-        sink={"fill": "hold", "max_hold": timedelta(seconds=0.1)},
+        sink={"fill": "hold", "max_gap": timedelta(seconds=0.1)},
         info=video_info(frame_count=20, fps=30),
     )
 
