@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import Bool, Int64, ModelPredictions
 from tasks.domain.video import VideoInfo
 from tasks.sinks.detections import Selected, select
-from tasks.sinks.geometry import Size, place_map, place_points, require_placeable
+from tasks.sinks.geometry import Size, is_upright, place_map, place_points, require_placeable
 from tasks.sinks.lightly.masks import Crop, decoded, filled, trimmed
 from tasks.sinks.lightly.schema import slot_in
 from tasks.sinks.lightly.singletons import (
@@ -72,10 +71,9 @@ def keypoint_detection(model: ModelPredictions, setting: Setting) -> Singletons:
         found = _select(part, setting, counts)
         objects = part.objects
         owner = np.repeat(np.arange(len(objects)), np.diff(objects.keypoint_start))
-        xy = place_points(
-            objects.keypoint[:, :2].astype(np.float64), objects.sample[owner], part, setting.info, upright=False
-        )
-        points = np.column_stack((xy.clip(0, (width, height)).round(2), objects.keypoint[:, 2].round(6).clip(0, 1)))
+        said = objects.keypoint.astype(np.float64)
+        xy = place_points(said[:, :2], objects.sample[owner], part, setting.info, upright=False)
+        points = np.column_stack((xy.clip(0, (width, height)).round(2), said[:, 2].round(6).clip(0, 1)))
         kept, made = [], []
         category = _categories(part, setting, found.row)
         for row, number, bbox, score in zip(
@@ -208,10 +206,11 @@ def _mask(part: ModelPredictions, row: int, setting: Setting) -> Crop | None:
         return filled([place_points(corners, sample, part, info, upright=False) - 0.5], frame)
     if row not in objects.rle:
         return None
-    return trimmed(place_map(_decoded(part, *objects.rle[row]), info, upright=False))
+    return trimmed(place_map(_decoded(part, info, *objects.rle[row]), info, upright=False))
 
 
-def _decoded(part: ModelPredictions, height: int, width: int, counts: str | list[int]) -> Bool | NDArray[np.generic]:
+def _decoded(part: ModelPredictions, info: VideoInfo, height: int, width: int, counts: str | list[int]) -> Bool:
+    is_upright((width, height), info)  # a mask of any other size is refused before it takes memory
     try:
         return decoded(height, width, counts)
     except ValueError as error:
