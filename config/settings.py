@@ -146,6 +146,18 @@ class Settings(BaseSettings):
         Field(validation_alias="ROBOFLOW_API_URL", description="Where Roboflow's API is, or a service of your own."),
         Allowed("http:// or https:// and a host, without path, user or query"),
     ] = "https://api.roboflow.com"
+    lightly_token: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(validation_alias="LIGHTLY_TOKEN", description="Token of LightlyOne, for routes with `selection_run`."),
+        Allowed("a token"),
+    ] = None
+    lightly_server_location: Annotated[
+        str,
+        AfterValidator(_api_url),
+        Field(validation_alias="LIGHTLY_SERVER_LOCATION", description="Where LightlyOne's API is."),
+        Allowed("http:// or https:// and a host, without path, user or query"),
+    ] = "https://api.lightly.ai"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),
@@ -189,7 +201,9 @@ def _explained(detail: ErrorDetails) -> str:
     variable = str(detail["loc"][0])
     fields = {str(info.validation_alias): name for name, info in Settings.model_fields.items()}
     field = fields[variable]
-    shown = "its value" if field in ("ledger_url", "roboflow_api_key") else quoted(str(detail["input"]))
+    shown = (
+        "its value" if field in ("ledger_url", "roboflow_api_key", "lightly_token") else quoted(str(detail["input"]))
+    )
     message, allowed, suggestion = explain_value(detail, shown)
     meant = f"; did you mean '{suggestion}'?" if suggestion else ""
     return f"{variable}: {message}{meant}\n    allowed: {allowed or allowed_in(Settings, field)}"

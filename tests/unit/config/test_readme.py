@@ -14,6 +14,7 @@ import config
 from config.fields import allowed_in
 from config.pipeline import Budget, Inference, Pipeline, Source
 from config.routes import ROUTES
+from config.selection import SelectionRun
 from config.settings import Settings
 
 README = Path(config.__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "inference.": Inference,
     "budget.": Budget,
     **{f"routes[{kind}].": route for kind, route in ROUTES.items()},
+    "routes[lightly].selection_run.": SelectionRun,
 }
 
 

@@ -55,7 +55,7 @@ def test_a_class_that_is_not_listed_is_never_more_likely_than_one_that_is(tmp_pa
 @pytest.mark.parametrize("confidence", [{"a": 0.5, "b": 0.5}, {"a": 0.50001, "b": 0.5}, {"b": 1.0, "a": 1.0}])
 def test_the_top_class_is_the_one_that_the_model_names(tmp_path: Path, confidence: dict[str, float]) -> None:
     """Also where rounding makes two alike, or the sum more than 1."""
-    tree, _ = deliver(tmp_path, results(labels("b", **confidence)), classes={"football": ("a", "b")})
+    tree, _ = deliver(tmp_path, results(labels("b", None, **confidence)), classes={"football": ("a", "b")})
 
     ((one,),) = tree["players"].values()
     assert 1 == one["category_id"]
