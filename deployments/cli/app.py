@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli import collect, demo, doctor, plan, replay, run, serve, status
+from deployments.cli import collect, demo, doctor, lightly, plan, replay, run, serve, status
 from deployments.cli.output import Printer
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("run")(run.run)
 app.command("collect")(collect.collect)
 app.command("status")(status.status)
 app.command("replay")(replay.replay)
+app.add_typer(lightly.app, name="lightly")
 app.add_typer(serve.app, name="serve")
 
 

@@ -27,7 +27,7 @@ from tasks.sinks.lightly.sink import LightlySink
 from tasks.storage.base import Storage
 from tests.contracts.deliveries import make_delivery, video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
-from tests.unit.tasks.sinks.lightly.strict_reader import ROOT, check_tree
+from tests.contracts.tree_reader import ROOT, check_tree
 
 Shape = dict[str, Any]
 Tree = dict[str, dict[str, Any]]

@@ -15,6 +15,7 @@ from tasks.domain.video import VideoInfo
 from tasks.sinks.lightly.sink import LightlySink
 from tests.contracts.deliveries import video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
+from tests.contracts.tree_reader import ROOT, check_tree, mask_of
 from tests.unit.tasks.sinks.lightly.recorded import (
     INFO,
     Shape,
@@ -32,7 +33,6 @@ from tests.unit.tasks.sinks.lightly.recorded import (
     schema_in,
     scores,
 )
-from tests.unit.tasks.sinks.lightly.strict_reader import ROOT, check_tree, mask_of
 
 # --- instance segmentation
 

@@ -20,7 +20,7 @@ from tasks.storage.local import LocalStorage
 from tests.contracts.deliveries import Box, Frames, make_delivery, model_predictions, video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
 from tests.contracts.sinks import SinkContract
-from tests.unit.tasks.sinks.lightly.strict_reader import PLAYER, ROOT, check_tree, deliver
+from tests.contracts.tree_reader import PLAYER, ROOT, check_tree, deliver
 
 
 class TestContract(SinkContract):

@@ -12,7 +12,7 @@ from tasks.sinks.lightly.sink import LightlySink
 from tests.contracts.deliveries import Box, make_delivery, model_predictions
 from tests.contracts.memory_storage import MemoryStorage, contents
 from tests.contracts.sinks import SEEN
-from tests.unit.tasks.sinks.lightly.strict_reader import PLAYER, ROOT, deliver
+from tests.contracts.tree_reader import PLAYER, ROOT, deliver
 
 
 def test_a_task_without_a_file_is_not_listed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tasks.domain.errors import DeliveryFailed
 from tasks.sinks.lightly.sink import LightlySink
 from tests.contracts.deliveries import video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
+from tests.contracts.tree_reader import mask_of
 from tests.unit.tasks.sinks.lightly.recorded import (
     deliver,
     delivery_of,
@@ -21,7 +22,6 @@ from tests.unit.tasks.sinks.lightly.recorded import (
     results,
     scores,
 )
-from tests.unit.tasks.sinks.lightly.strict_reader import mask_of
 
 # --- classification
 
