@@ -22,6 +22,7 @@ from tasks.domain.errors import PreconditionFailed
 
 TEMP_PREFIX = ".reelroute-tmp-"
 _LOCK_NAME = TEMP_PREFIX + "lock"
+_ABANDONED_AFTER_S = 3600.0
 # File systems that cannot lock a folder (NFS wants a file that is open for writing).
 _UNLOCKABLE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EISDIR})
 # Some file systems have no hard links.
@@ -108,6 +109,15 @@ def place(staged: str, target: str) -> None:
     except OSError:
         _discard(staged)
         raise
+
+
+def sweep(folder: str) -> None:
+    """Remove what writers that were killed left in a folder; nobody takes an hour to write a file there."""
+    oldest = time.time() - _ABANDONED_AFTER_S
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMP_PREFIX) and entry.name != _LOCK_NAME and entry.stat().st_mtime < oldest:
+                _discard(entry.path)
 
 
 def sync_folder(folder: str) -> None:

@@ -143,7 +143,7 @@ class LocalStorage:
             raise InputInvalid(f"cannot read {printable(str(source))}: {error.strerror}") from None
 
     def write_many(self, items: Iterator[tuple[str, bytes]], *, content_type: str) -> int:
-        """Write many files, several at once, each atomic; return how many."""
+        """Write many files, several at once, each atomic; return how many. Sweeps after killed writers."""
         folders: set[str] = set()
 
         def write_one(item: tuple[str, bytes]) -> None:
@@ -152,6 +152,7 @@ class LocalStorage:
 
         count = for_each(write_one, items, workers=_WRITE_THREADS, size_of=lambda item: len(item[1]))
         for folder in folders:
+            atomic.sweep(folder)
             atomic.sync_folder(folder)
         return count
 

@@ -273,3 +273,17 @@ def test_negative_ranges_are_refused(store: LocalStorage) -> None:
     for start, length in ((-1, None), (0, -1)):
         with pytest.raises(ValueError, match="negative"):
             store.read("k", start, length)
+
+
+def test_what_killed_writers_left_is_swept_in_time(store: LocalStorage, root: Path) -> None:
+    """Not what somebody may still be writing, not the folder's lock, and nothing of anybody else's."""
+    (root / "a").mkdir()
+    for name in (".reelroute-tmp-old", ".reelroute-tmp-lock", ".hidden", "b.json"):
+        (root / "a" / name).write_bytes(b"x")
+        os.utime(root / "a" / name, (0, 0))
+    (root / "a" / ".reelroute-tmp-new").write_bytes(b"x")
+
+    store.write_many(iter([("a/c.json", b"{}")]), content_type="application/json")
+
+    expected = {".reelroute-tmp-lock", ".hidden", "b.json", ".reelroute-tmp-new", "c.json"}
+    assert expected == {path.name for path in (root / "a").iterdir()}
