@@ -11,7 +11,7 @@ import msgspec
 from tasks.domain.errors import InputInvalid
 from tasks.domain.video import printable
 from tasks.sinks.lightly.coco import CocoTask, Conversion, conversion_of, read_coco, stem_of
-from tasks.sinks.lightly.names import PREDICTIONS, task_slug
+from tasks.sinks.lightly.names import PREDICTIONS, file_key, task_slug
 from tasks.sinks.lightly.schema import TaskSchema, ensure_schema, list_task
 from tasks.sinks.lightly.singletons import FrameFile
 from tasks.storage.base import Storage
@@ -72,4 +72,4 @@ def import_coco(
 def _encoded(task: str, conversion: Conversion, schema: TaskSchema) -> Iterator[tuple[str, bytes]]:
     encoder = msgspec.json.Encoder()
     for file_name, predictions in conversion.files(schema):
-        yield f"{PREDICTIONS}{task}/{stem_of(file_name)}.json", encoder.encode(FrameFile(file_name, predictions))
+        yield file_key(task, stem_of(file_name)), encoder.encode(FrameFile(file_name, predictions))

@@ -60,7 +60,8 @@ def stage(folder: str, fill: Callable[[int], None]) -> str:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte; the system may take a large buffer in several bites."""
-    view = memoryview(data)
+    written = os.write(descriptor, data)
+    view = memoryview(data)[written:]
     while view:
         view = view[os.write(descriptor, view) :]
 
@@ -79,13 +80,13 @@ def publish(staged: str, target: str, if_match: str | None) -> str:
     """
     folder = os.path.dirname(target)
     try:
-        with _locked(folder):
+        with locked(folder):
             there = _stat(target)
             if there and S_ISDIR(there.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "a folder has this name")
             if if_match is not None and (version_of(there) if there else "") != if_match:
                 raise PreconditionFailed("somebody else wrote the object first")
-            stamped = _stamp(staged, there.st_mtime_ns if there else None)
+            stamped = stamp(staged, there.st_mtime_ns if there else None)
             if if_match == "":
                 _create(staged, target)
             else:
@@ -98,7 +99,7 @@ def publish(staged: str, target: str, if_match: str | None) -> str:
 
 def remove(path: str) -> None:
     """Unlink a file while nobody else publishes in its folder."""
-    with _locked(os.path.dirname(path)):
+    with locked(os.path.dirname(path)):
         os.unlink(path)
 
 
@@ -131,7 +132,7 @@ def sync_folder(folder: str) -> None:
 
 
 @contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Hold the one lock of a folder against all threads and processes that write through here."""
     try:
         descriptor = _lock(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -158,7 +159,8 @@ def _lock(path: str, flags: int) -> int:
     return descriptor
 
 
-def _stamp(path: str, previous_ns: int | None) -> os.stat_result:
+def stamp(path: str, previous_ns: int | None) -> os.stat_result:
+    """Give a staged file a time after that of the file that it is to replace."""
     now = time.time_ns()
     if previous_ns is None:
         os.utime(path, ns=(now, now))

@@ -152,7 +152,9 @@ class Conversion:
             extent = crop.extent if crop else None
             if crop is None or extent is None:
                 return "without_mask"
-            return Instance(number, crop.run_lengths(_size(image)), score, _enclosing(box, extent))
+            left, top, right, bottom = extent
+            around = box.enclosing(extent) if box else Bounds(left, top, right - left, bottom - top)
+            return Instance(number, crop.run_lengths(_size(image)), score, around)
         if box is None:
             return "outside" if annotation.bbox else "without_box"
         if self.task_type == "object-detection":
@@ -267,7 +269,7 @@ def _bounds(bbox: Sequence[float], image: CocoImage) -> Bounds | None:
     left, top = max(x, 0.0), max(y, 0.0)
     right, bottom = min(x + width, most[0]), min(y + height, most[1])
     left, top = max(min(left, most[0] - 1), 0.0), max(min(top, most[1] - 1), 0.0)
-    return (
+    return Bounds(
         round(left, 2),
         round(top, 2),
         max(round(right - left, 2), 1.0),
@@ -281,15 +283,6 @@ def _mask(annotation: CocoAnnotation, image: CocoImage) -> Crop:
         return trimmed(decoded(*said.size, said.counts))
     polygons = [np.array(corners, np.float64).reshape(-1, 2) for corners in said or ()]
     return filled(polygons, _size(image))
-
-
-def _enclosing(box: Bounds | None, extent: tuple[int, int, int, int]) -> Bounds:
-    left, top, right, bottom = extent
-    if box is None:
-        return left, top, right - left, bottom - top
-    x, y, width, height = box
-    low = min(x, left), min(y, top)
-    return (*low, round(max(x + width, right) - low[0], 2), round(max(y + height, bottom) - low[1], 2))
 
 
 def _keypoints(annotation: CocoAnnotation, known: Sequence[str], own: Sequence[str], score: float) -> list[float]:

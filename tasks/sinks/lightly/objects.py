@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,11 +50,11 @@ def object_detection(model: ModelPredictions, setting: Setting) -> Singletons:
     """
     counts = Counter[str]()
 
-    def make(part: ModelPredictions) -> list[list[Singleton]]:
+    def make(part: ModelPredictions) -> list[Sequence[Singleton]]:
         found = _select(part, setting, counts)
-        columns = zip(_categories(part, setting, found.row), _bounds(found), found.confidence.tolist(), strict=True)
+        made = map(Detection, _categories(part, setting, found.row), _bounds(found), found.confidence.tolist())
         counts["objects"] += len(found.row)
-        return _by_sample(part, found.row, (Detection(category, bbox, score) for category, bbox, score in columns))
+        return _by_sample(part, found.row, list(made))
 
     return Singletons(InWindows(model, _BOXES, make).of, counts)
 
@@ -67,7 +68,7 @@ def keypoint_detection(model: ModelPredictions, setting: Setting) -> Singletons:
     width, height = setting.info.width, setting.info.height
     slot = _slots(model, setting)
 
-    def make(part: ModelPredictions) -> list[list[Singleton]]:
+    def make(part: ModelPredictions) -> list[Sequence[Singleton]]:
         found = _select(part, setting, counts)
         objects = part.objects
         owner = np.repeat(np.arange(len(objects)), np.diff(objects.keypoint_start))
@@ -90,7 +91,7 @@ def keypoint_detection(model: ModelPredictions, setting: Setting) -> Singletons:
             kept.append(row)
             made.append(Skeleton(number, skeleton.ravel().tolist(), score, bbox))
         counts["objects"] += len(kept)
-        return _by_sample(part, np.array(kept, np.int64), iter(made))
+        return _by_sample(part, np.array(kept, np.int64), made)
 
     return Singletons(InWindows(model, _SKELETONS, make).of, counts)
 
@@ -104,7 +105,7 @@ def instance_segmentation(model: ModelPredictions, setting: Setting) -> Singleto
     counts = Counter[str]()
     frame = (setting.info.width, setting.info.height)
 
-    def make(part: ModelPredictions) -> list[list[Singleton]]:
+    def make(part: ModelPredictions) -> list[Sequence[Singleton]]:
         found = _select(part, setting, counts)
         kept, made = [], []
         for row, number, bbox, score in zip(
@@ -121,9 +122,9 @@ def instance_segmentation(model: ModelPredictions, setting: Setting) -> Singleto
                 counts["outside"] += 1
             else:
                 kept.append(row)
-                made.append(Instance(number, crop.run_lengths(frame), score, _enclosing(bbox, extent)))
+                made.append(Instance(number, crop.run_lengths(frame), score, bbox.enclosing(extent)))
         counts["objects"] += len(kept)
-        return _by_sample(part, np.array(kept, np.int64), iter(made))
+        return _by_sample(part, np.array(kept, np.int64), made)
 
     return Singletons(InWindows(model, _MASKS, make).of, counts)
 
@@ -182,16 +183,15 @@ def _categories(part: ModelPredictions, setting: Setting, row: Int64) -> list[in
 
 
 def _bounds(found: Selected) -> Iterator[Bounds]:
-    left_top, right_bottom = found.edges[:, :2], found.edges[:, 2:]
-    yield from (np.hstack((left_top, right_bottom - left_top)) / _PER_PIXEL).tolist()
+    left, top, right, bottom = found.edges.T
+    columns = (left, top, right - left, bottom - top)
+    return map(Bounds, *((column / _PER_PIXEL).tolist() for column in columns))
 
 
-def _by_sample(part: ModelPredictions, row: Int64, made: Iterator[Singleton]) -> list[list[Singleton]]:
+def _by_sample(part: ModelPredictions, row: Int64, made: Sequence[Singleton]) -> list[Sequence[Singleton]]:
     """Deal singletons, one for each row, out to their samples."""
-    per_sample: list[list[Singleton]] = [[] for _ in part.inferred]
-    for sample, singleton in zip(part.objects.sample[row].tolist(), made, strict=True):
-        per_sample[sample].append(singleton)
-    return per_sample
+    ends = np.searchsorted(part.objects.sample[row], np.arange(len(part.inferred)), "right").tolist()
+    return [made[begin:end] for begin, end in pairwise([0, *ends])]
 
 
 def _mask(part: ModelPredictions, row: int, setting: Setting) -> Crop | None:
@@ -218,10 +218,3 @@ def _decoded(part: ModelPredictions, info: VideoInfo, height: int, width: int, c
             f"model {part.model!r} predicted a mask that is none: {error}",
             hint="the results cannot be trusted; the results route still keeps them as they came",
         ) from None
-
-
-def _enclosing(bbox: Bounds, extent: tuple[int, int, int, int]) -> Bounds:
-    x, y, width, height = bbox
-    left, top, right, bottom = extent
-    low = min(x, left), min(y, top)
-    return (*low, round(max(x + width, right) - low[0], 2), round(max(y + height, bottom) - low[1], 2))

@@ -12,7 +12,24 @@ import numpy as np
 from tasks.domain.predictions import Int64, ModelPredictions, Objects
 from tasks.domain.video import VideoInfo
 
-Bounds = tuple[float, float, float, float]
+
+class Bounds(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A box in pixels of the frame as PyAV decodes it, not turned; ``x``, ``y`` is its top left corner.
+
+    An array in JSON; no tuple, because the garbage collector would look after each of them.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def enclosing(self, extent: tuple[int, int, int, int]) -> Bounds:
+        """The least box around this one and a mask's left, top, right, bottom."""
+        left, top, right, bottom = extent
+        x, y = min(self.x, left), min(self.y, top)
+        right_most, lowest = max(self.x + self.width, right), max(self.y + self.height, bottom)
+        return Bounds(x, y, round(right_most - x, 2), round(lowest - y, 2))
 
 
 class Detection(msgspec.Struct, frozen=True, gc=False):
@@ -20,7 +37,7 @@ class Detection(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         category_id: Id in the task's schema.
-        bbox: x, y (top left), width, height in pixels of the frame as PyAV decodes it, not turned.
+        bbox: Where it is.
         score: In [0, 1].
     """
 
@@ -120,15 +137,16 @@ class InWindows:
     """
 
     def __init__(
-        self, model: ModelPredictions, rows: int, make: Callable[[ModelPredictions], list[list[Singleton]]]
+        self, model: ModelPredictions, rows: int, make: Callable[[ModelPredictions], list[Sequence[Singleton]]]
     ) -> None:
         self._model = model
         self._start: Int64 = np.searchsorted(model.objects.sample, np.arange(len(model.inferred) + 1))
         self._rows = rows
         self._make = make
-        self._first, self._made = 0, list[list[Singleton]]()
+        self._made: list[Sequence[Singleton]] = []
+        self._first = 0
 
-    def of(self, sample: int) -> list[Singleton]:
+    def of(self, sample: int) -> Sequence[Singleton]:
         """Singletons of a sample."""
         if not self._first <= sample < self._first + len(self._made):
             most = self._start[sample] + self._rows

@@ -25,6 +25,7 @@ from tasks.sinks.lightly.names import (
     PREDICTIONS,
     READABLE_SUFFIXES,
     FrameNames,
+    file_key,
     frame_names,
     path_in_input,
     task_slug,
@@ -146,6 +147,8 @@ class LightlySink:
         speaks = kind.speaks(model, info, self._min_confidence)
         source = sources(delivery.predictions.frame_index, speaks, info.frame_count, self._fill, reach)
         counts = Counter({"frames": 0})
+        # Looked for first: most often there is nothing yet, and what is written now is not stale.
+        stale = self._stale(task, names, source)
         if (source >= 0).any():
             classes = delivery.model_classes.get(model.model, ())
             wanted = self._categories(model, classes, kind)
@@ -155,7 +158,7 @@ class LightlySink:
             counts.update(singletons.counts)
             warnings += singletons.warnings
         counts["not_inferred"] = int((~model.inferred).sum())
-        counts["stale_removed"] = self._remove_stale(task, names, source)
+        counts["stale_removed"] = self._remove(stale)
         if counts["frames"]:
             list_task(self._store, task)
         return {name: count for name, count in counts.items() if count or name == "frames"}
@@ -175,15 +178,19 @@ class LightlySink:
         try:
             return self._store.write_many(_files(task, names, source, singletons), content_type="application/json")
         except DeliveryFailed:
-            self._remove_stale(task, names, np.full_like(source, -1))
+            self._remove(self._stale(task, names, np.full_like(source, -1)))
             raise
 
-    def _remove_stale(self, task: str, names: FrameNames, source: Int64) -> int:
-        """Delete files of this video's frames that this delivery did not write; return how many."""
+    def _stale(self, task: str, names: FrameNames, source: Int64) -> list[str]:
+        """Keys of files of this video's frames that a delivery does not write."""
         found = ((item.key, names.number(task, item.key)) for item in self._store.list(names.prefix(task)))
-        stale = [key for key, number in found if number and not _is_written(number, names.digits, source)]
+        return [key for key, number in found if number and not _is_written(number, names.digits, source)]
+
+    def _remove(self, keys: Sequence[str]) -> int:
+        if not keys:
+            return 0
         with ThreadPoolExecutor(_REMOVERS) as pool:
-            return sum(1 for _ in pool.map(self._store.delete, stale))
+            return sum(1 for _ in pool.map(self._store.delete, keys))
 
     def _task_of(self, model: ModelPredictions, spec: InferenceSpec) -> str:
         """Name the model's task from what was asked, so that every video of a pipeline agrees."""
@@ -202,9 +209,10 @@ def _files(task: str, names: FrameNames, source: Int64, singletons: Singletons) 
     for frame, sample in zip(frames.tolist(), source[frames].tolist(), strict=True):
         if sample != last:
             last, said = sample, singletons.of(sample)
-        yield names.key(task, frame), encoder.encode(FrameFile(f"{names.frame(frame)}.png", said))
+        name = names.frame(frame)
+        yield file_key(task, name), encoder.encode(FrameFile(f"{name}.png", said))
 
 
 def _is_written(number: str, digits: int, source: Int64) -> bool:
-    """Tell whether a frame number, as it is spelled in a name, is one that was just written."""
+    """Tell whether a frame number, as it is spelled in a name, is one that is written."""
     return len(number) == digits and int(number) < len(source) and bool(source[int(number)] >= 0)
