@@ -26,7 +26,7 @@ demo: $(READY) ## run the whole way on real footage, with no account and no key
 
 test: $(READY) ## run every test but the benchmarks, with coverage
 	$(BIN)/python -m tests.emulators.install
-	$(BIN)/python -m pytest -m "not bench" --ignore tests/faults --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not bench" --numprocesses 2 --dist loadfile --ignore tests/faults --cov --cov-report=term:skip-covered
 
 check: $(READY) ## formatting, lint, types, import contracts, docs
 	$(BIN)/ruff format --check .
@@ -48,6 +48,7 @@ bench-faults: $(READY) ## kill runs at every step, storms, many runs at once; pr
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --extra demo --extra dev --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
+	echo 'setuptools>=77' | $(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --constraint requirements.lock pyproject.toml - -o deployments/docker/requirements.lock
 	echo ministack | $(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade - -o tests/emulators/ministack.lock
 	npm install --prefix tests/emulators/azurite --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 
