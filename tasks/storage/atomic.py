@@ -61,6 +61,8 @@ def stage(folder: str, fill: Callable[[int], None]) -> str:
 def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte; the system may take a large buffer in several bites."""
     written = os.write(descriptor, data)
+    if written == len(data):
+        return
     view = memoryview(data)[written:]
     while view:
         view = view[os.write(descriptor, view) :]

@@ -29,7 +29,7 @@ from tasks.sinks.lightly.singletons import (
 # Coordinates are written to a hundredth of a pixel.
 _PER_PIXEL = 100
 # Objects that are made at a time: boxes are small, a mask may be thousands of numbers.
-_BOXES, _SKELETONS, _MASKS = 2048, 256, 16
+_BOXES, _SKELETONS, _MASKS = 8192, 256, 16
 
 
 def looked_at(model: ModelPredictions, info: VideoInfo, min_confidence: float | None) -> Bool:  # noqa: ARG001
