@@ -16,6 +16,7 @@ from config.pipeline import Budget, Pipeline
 from config.problems import explain_value, nearest, quoted
 from config.routes import ROUTES, Route
 from config.schedule import Schedule
+from config.selection import SelectionRun
 from config.sources import Source
 
 _SECTIONS: dict[object, type[BaseModel]] = {"inference": Inference, "budget": Budget, "schedule": Schedule}
@@ -76,6 +77,8 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel], str]:
     match loc:
         case ("sources", int(i), key, *rest):
             return ("sources", i, key, *rest), Source, str(key)
+        case ("routes", int(i), "lightly", "selection_run", key, *rest):
+            return ("routes", i, "selection_run", key, *rest), SelectionRun, str(key)
         case ("routes", int(i), str(kind), key, *rest) if kind in ROUTES:
             return ("routes", i, key, *rest), ROUTES[kind], str(key)
         case ("inference" | "budget" | "schedule" as section, key, *rest):

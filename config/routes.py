@@ -30,6 +30,7 @@ from config.fields import (
     not_empty,
 )
 from config.problems import refuse
+from config.selection import SelectionRun
 from config.units import DURATIONS
 
 FOLDERS = f"{available_forms()}; may hold {{date}} and {{pipeline}}"
@@ -60,11 +61,12 @@ class RouteSettings(Section):
     def fingerprint(self) -> str:
         """Hash what the route does, as 16 hex digits: another hash means to deliver again.
 
-        The name is left out, as is who writes (``credentials``), and so is whatever equals its
-        default: a key that a later version adds does not make every delivery of the past look out
-        of date. Placeholders count as written, so that the turn of a day changes nothing.
+        The name is left out, as are who writes (``credentials``), what is done afterwards
+        (``selection_run``) and whatever equals its default: a key that a later version adds does not
+        make every delivery of the past look out of date. Placeholders count as written, so that the
+        turn of a day changes nothing.
         """
-        settings = self.model_dump(exclude={"name", "credentials"}, exclude_defaults=True)
+        settings = self.model_dump(exclude={"name", "credentials", "selection_run"}, exclude_defaults=True)
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -115,6 +117,27 @@ class LightlyRoute(RouteSettings):
         ),
         Allowed("none, nearest, hold"),
     ] = "none"
+    max_gap: Annotated[
+        Duration,
+        Field(description="How far, in time of the video, predictions are copied at most."),
+        Allowed(DURATIONS),
+    ] = timedelta(seconds=1)
+    frame_count: Annotated[
+        Literal["auto", "decode"],
+        Field(
+            description="How frames are counted, which names of files depend on: by decoding every video, "
+            "or only where the container's index may not do."
+        ),
+        Allowed("auto, decode"),
+    ] = "auto"
+    keypoints: Annotated[
+        dict[Name, tuple[Name, ...]] | None,
+        Field(
+            description="Names of all keypoints of a class, in the order in which files hold them. "
+            "Default: what the task's first video shows."
+        ),
+        Allowed("class names, each with the list of its keypoints"),
+    ] = None
     input_root: Annotated[
         Folder | None,
         Field(description="Root of the *input* datasource, to which file names are relative. Default: the source."),
@@ -122,6 +145,11 @@ class LightlyRoute(RouteSettings):
     ] = None
     min_confidence: Annotated[
         Threshold | None, Field(description="Leaves out weaker predictions."), Allowed(THRESHOLD)
+    ] = None
+    selection_run: Annotated[
+        SelectionRun | None,
+        Field(description="Schedules a LightlyOne run at the end of each of ours that delivered something."),
+        Allowed("the keys of selection_run"),
     ] = None
 
 

@@ -155,6 +155,18 @@ class Settings(BaseSettings):
         Field(validation_alias="ROBOFLOW_API_URL", description="Where Roboflow's API is, or a service of your own."),
         Allowed("http:// or https:// and a host, without path, user or query"),
     ] = "https://api.roboflow.com"
+    lightly_token: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(validation_alias="LIGHTLY_TOKEN", description="Token of LightlyOne, for routes with `selection_run`."),
+        Allowed("a token"),
+    ] = None
+    lightly_server_location: Annotated[
+        str,
+        AfterValidator(_api_url),
+        Field(validation_alias="LIGHTLY_SERVER_LOCATION", description="Where LightlyOne's API is."),
+        Allowed("http:// or https:// and a host, without path, user or query"),
+    ] = "https://api.lightly.ai"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),

@@ -15,6 +15,7 @@ from tasks.ledger.base import JobRecord
 from tasks.report import Outcome
 from tasks.route import DELIVERY_LEASE, Delivered, deliver_batch, prepare
 from tasks.run import Run
+from tasks.selection import due, schedule_selections
 from tasks.sink_setup import open_sinks
 from tasks.sinks.base import Delivery
 from tasks.submit import failure_of
@@ -56,6 +57,8 @@ class Router:
             return
         self._queue.put_nowait(None)
         await self._worker
+        if any(due(self._run.pipeline, self._outcome)) and not self._run.stop.asked:
+            await schedule_selections(self._run, self._outcome)
 
     def put(self, key: str) -> None:
         """Hand over a job whose results are stored."""

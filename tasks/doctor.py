@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -30,11 +30,13 @@ from tasks.domain.errors import (
     ReelrouteError,
     StorageUnavailable,
 )
+from tasks.domain.predictions import TaskType
 from tasks.domain.video import SignedUrl, VideoRef, printable
 from tasks.endpoints import endpoint_of, is_private
 from tasks.inference.base import ModelInfo
-from tasks.places import ends_early, place_of
+from tasks.places import ends_early, place_of, require_token
 from tasks.run import inference_spec, open_service
+from tasks.selection import api_of
 from tasks.storage.base import Storage
 from tasks.storage.filters import Tally, select
 from tasks.stores import Stores
@@ -208,6 +210,11 @@ class _Examination:
             if isinstance(route, LightlyRoute) and self._models:
                 with self._found.trying(subject, "task"):
                     self._found.ok(subject, "task", _lightly_task(place, route, self._models[0]))
+        if isinstance(route, LightlyRoute) and route.selection_run:
+            with self._found.trying(subject, "selection"), closing(api_of(self._settings)) as api:
+                require_token(route, self._settings)
+                name = api.dataset_name(route.selection_run.dataset_id)
+                self._found.ok(subject, "selection", f"runs over dataset {name} are scheduled at LightlyOne")
 
     def _results(self) -> None:
         with self._found.trying("results store", "write"):
@@ -223,16 +230,18 @@ def _classes(model: ModelInfo) -> str:
 
 
 def _lightly_task(place: Storage, route: LightlyRoute, model: ModelInfo) -> str:
+    from tasks.sinks.lightly.kinds import KINDS
     from tasks.sinks.lightly.names import task_slug
     from tasks.sinks.lightly.schema import check_task
-    from tasks.sinks.lightly.singletons import KINDS
 
     if model.task not in KINDS:
         raise DeliveryFailed(
             f"{model.ref} gives {model.task} predictions, which the lightly route does not take", hint="leave it out"
         )
     task = task_slug(route.task_name)
-    there = check_task(place, task, KINDS[model.task][0])
+    there = check_task(place, task, KINDS[model.task].task_type)
+    if not there and model.task is TaskType.KEYPOINT_DETECTION and not route.keypoints:
+        return f"task '{task}' will be new; the keypoints that its first video shows will be all (see `keypoints`)"
     return f"task '{task}' is there, of the same kind" if there else f"task '{task}' will be new"
 
 

@@ -8,9 +8,9 @@ from datetime import date, datetime, timedelta
 from config.inference import Inference
 from config.locations import expand
 from config.pipeline import Pipeline
-from config.routes import Route
+from config.routes import LightlyRoute, Route
 from config.settings import Settings
-from tasks.domain.errors import KeyUnsafe, ReelrouteError
+from tasks.domain.errors import InputInvalid, KeyUnsafe, ReelrouteError
 from tasks.domain.video import SignedUrl, VideoRef, printable
 from tasks.storage.base import Storage
 from tasks.stores import Stores
@@ -23,18 +23,29 @@ def check_places(pipeline: Pipeline, settings: Settings, stores: Stores, day: da
     """Ask each source for its first object, and each place for results whether it can be written.
 
     Raises:
-        InputInvalid, LocationMissing: A place does not exist, or its keys are wrong.
+        InputInvalid, LocationMissing: A place does not exist, its keys are wrong, or a token is missing.
         AccessDenied, StorageUnavailable: A store refuses us, or does not answer.
     """
     for source in pipeline.sources:
         store, prefix = stores.source(source)
         next(store.list(prefix), None)
     for route in pipeline.routes:
+        require_token(route, settings)
         try:
             place_of(route, pipeline, stores, day).check_write()
         except ReelrouteError as error:
             raise type(error)(f"route {route.name}: {error.message}", hint=error.hint) from None
     stores.output(settings.results_url).check_write()
+
+
+def require_token(route: Route, settings: Settings) -> None:
+    """Refuse a route that asks for a selection run that nobody could schedule.
+
+    Raises:
+        InputInvalid: There is no token.
+    """
+    if isinstance(route, LightlyRoute) and route.selection_run and settings.lightly_token is None:
+        raise InputInvalid(f"route {route.name} has a `selection_run`, and LIGHTLY_TOKEN is not set")
 
 
 def place_of(route: Route, pipeline: Pipeline, stores: Stores, day: date) -> Storage:

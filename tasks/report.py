@@ -50,6 +50,8 @@ class Outcome:
         passing: Job key -> fault that may pass; the ledger has the lasting ones.
         warnings: What was left out or approximated, in sentences.
         stopped: What ended submissions early (a wrong key, a service out of reach), or None.
+        selections: Route name -> id of the LightlyOne run that was scheduled for it.
+        unscheduled: Why LightlyOne runs that were wanted were not scheduled.
     """
 
     submitted: int = 0
@@ -61,6 +63,8 @@ class Outcome:
     passing: dict[str, Failure] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stopped: ReelrouteError | None = None
+    selections: dict[str, str] = field(default_factory=dict)
+    unscheduled: list[ReelrouteError] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -169,6 +173,8 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "elsewhere": outcome.elsewhere,
         "left_out": dict(plan.left_out),
         "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
+        "selections": outcome.selections,
+        "unscheduled": len(outcome.unscheduled),
         "estimate": asdict(plan.estimate),
         "failures": standing.failures,
         "warnings": [*found.warnings, *plan.warnings, *_notes(plan), *outcome.warnings],
@@ -185,7 +191,7 @@ def exit_code(outcome: Outcome, trouble: bool) -> int:
     """What the command line returns: 0 all well, 1 some videos failed, else what stopped the run."""
     if outcome.stopped is not None:
         return outcome.stopped.exit_code
-    return int(trouble)
+    return max((int(trouble), *(error.exit_code for error in outcome.unscheduled)))
 
 
 def _notes(plan: Plan) -> list[str]:
@@ -238,6 +244,8 @@ def headline(summary: dict[str, Any]) -> str:
     if summary["left_out"]:
         reasons = ", ".join(summary["left_out"])
         return f"{sum(summary['left_out'].values())} videos are left for another run: {reasons}."
+    if summary["unscheduled"]:
+        return "Everything is delivered, but LightlyOne was not asked to select: see the warnings."
     if summary["skipped"] == summary["discovered"]:
         return f"Nothing to do: all {summary['discovered']} videos were done before."
     return "All is well."

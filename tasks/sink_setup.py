@@ -31,14 +31,19 @@ def _results(run: Run, route: ResultsRoute, day: date) -> Sink:
 
 
 def _lightly(run: Run, route: LightlyRoute, day: date) -> Sink:
+    from tasks.engine.probe import count_by_decoding
     from tasks.sinks.lightly.sink import LightlySink
 
     return LightlySink(
         _place(run, route, day),
         task_name=route.task_name,
         fill=route.fill,
+        max_gap=route.max_gap,
         input_root=route.input_root or "",
         min_confidence=route.min_confidence,
+        keypoints=route.keypoints,
+        frame_count=route.frame_count,
+        count_frames=count_by_decoding,
     )
 
 

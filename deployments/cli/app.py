@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli import collect, demo, deploy, doctor, plan, replay, run, serve, status
+from deployments.cli import collect, demo, deploy, doctor, lightly, plan, replay, run, serve, status
 from deployments.cli.output import Printer
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command("collect")(collect.collect)
 app.command("status")(status.status)
 app.command("replay")(replay.replay)
 app.command("deploy")(deploy.deploy)
+app.add_typer(lightly.app, name="lightly")
 app.add_typer(serve.app, name="serve")
 
 

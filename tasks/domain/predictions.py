@@ -105,7 +105,10 @@ class ModelPredictions:
         image_size: int32 [F, 2] width, height of the inferred image; 0, 0 where not given.
         classes: Class names, first seen first.
         class_ids: The service's own id for each of ``classes``; -1 where it gave none.
-        keypoint_classes: Names of keypoint slots, first seen first.
+        keypoint_classes: Names of keypoint slots, first seen first; two classes of objects may
+            each have a slot of one name.
+        keypoint_ids: The service's own number of each of ``keypoint_classes`` within its skeleton;
+            -1 where it gave none.
         objects: Detections, masks, keypoints, faces.
         labels: Whole-frame classes.
         embedding: float32 [F, D] (rows of frames that were not inferred are NaN), or None.
@@ -124,6 +127,7 @@ class ModelPredictions:
     labels: Labels
     embedding: Float32 | None
     frames: dict[int, dict[str, Any]]
+    keypoint_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,7 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
         structure = structure_of(file, size)
         file.seek(0)
         with _container(file, structure, size) as container:
-            stream = _video_stream(container)
+            stream = _video_stream(container, structure, size)
             video = Opened(container, stream, structure, size)
             if _is_cut(video):
                 raise VideoTruncated(f"the file has {size:,} bytes, less than its own index says")
@@ -132,17 +132,22 @@ def _container(file: BinaryIO, structure: Structure, size: int) -> Any:
     try:
         return av.open(file, "r", options={"format_whitelist": _FORMATS}, metadata_errors="replace")
     except av.error.FFmpegError:
-        if structure.end > size:
-            raise VideoTruncated(
-                f"the file has {size:,} of the {structure.end:,} or more bytes that it should have"
-            ) from None
+        _refuse_cut(structure, size)
         raise VideoUnreadable("the file is not a video that can be decoded") from None
 
 
-def _video_stream(container: Any) -> Any:
+def _refuse_cut(structure: Structure, size: int) -> None:
+    if structure.end > size:
+        raise VideoTruncated(
+            f"the file has {size:,} of the {structure.end:,} or more bytes that it should have"
+        ) from None
+
+
+def _video_stream(container: Any, structure: Structure, size: int) -> Any:
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of an audio file
             return stream
+    _refuse_cut(structure, size)  # an index that is cut short may still name the film, and no stream of it
     raise VideoUnreadable("the file has no video stream")
 
 

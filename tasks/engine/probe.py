@@ -38,8 +38,7 @@ def probe(file: BinaryIO, *, size: int | None = None) -> VideoInfo:
         with opened(file, size) as video:
             count = _demuxed(video)
     if count is None:
-        with opened(file, size) as video:
-            count = sum(1 for _ in video.container.decode(video.stream))
+        count = count_by_decoding(file)
     return VideoInfo(
         width=frame.width,
         height=frame.height,
@@ -49,6 +48,21 @@ def probe(file: BinaryIO, *, size: int | None = None) -> VideoInfo:
         duration_s=duration_s if duration_s is not None else float(count / fps),
         **facts,
     )
+
+
+def count_by_decoding(file: BinaryIO) -> int:
+    """Count the frames that a decoder really gives out, at the cost of decoding all of them.
+
+    Args:
+        file: Seekable; left anywhere, never closed.
+
+    Raises:
+        VideoEmpty, VideoTruncated, VideoUnreadable: As for :func:`probe`, and for damage anywhere.
+    """
+    with opened(file) as video:
+        count = sum(1 for _ in video.container.decode(video.stream))
+        video.require_most(count)
+        return count
 
 
 def rotation_of(frame: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def assemble(
     image_size: Int32,
     *,
     names: Names,
-    keypoint_names: Names | None = None,
+    keypoint_slots: Collection[tuple[str, int]] = (),
     objects: Objects | None = None,
     labels: Labels | None = None,
     embedding: Float32 | None = None,
@@ -102,7 +102,8 @@ def assemble(
         image_size=image_size,
         classes=tuple(names.codes),
         class_ids=tuple(names.ids),
-        keypoint_classes=tuple(keypoint_names.codes) if keypoint_names else (),
+        keypoint_classes=tuple(name for name, _ in keypoint_slots),
+        keypoint_ids=tuple(own_id for _, own_id in keypoint_slots),
         objects=_no_objects() if objects is None else objects,
         labels=_no_labels() if labels is None else labels,
         embedding=embedding,

@@ -119,7 +119,7 @@ class _Rows:
         self._box_path = box_path
         self._points_path = points_path
         self._names = Names()
-        self._keypoint_names = Names()
+        self._keypoint_slots: dict[tuple[str, int], int] = {}
         self._counts = array("i", bytes(4 * samples))
         self._records = bytearray()
         self._polygon = Ragged(_POINT)
@@ -150,7 +150,9 @@ class _Rows:
 
     def _packed(self, point: Keypoint) -> bytes:
         name = str(point.class_id) if point.name is None else point.name
-        return _pack_keypoint(point.x, point.y, point.confidence, self._keypoint_names.code(name, point.class_id))
+        slot = (name, -1 if point.class_id is None else point.class_id)
+        code = self._keypoint_slots.setdefault(slot, len(self._keypoint_slots))
+        return _pack_keypoint(point.x, point.y, point.confidence, code)
 
     def path(self, row: int) -> str:
         """Where a row stood in the JSON."""
@@ -186,7 +188,7 @@ class _Rows:
             inferred,
             image_size,
             names=self._names,
-            keypoint_names=self._keypoint_names,
+            keypoint_slots=self._keypoint_slots,
             objects=objects,
         )
 

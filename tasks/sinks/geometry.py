@@ -1,4 +1,4 @@
-"""Boxes of the inferred image, brought to the frame that a route writes for.
+"""Boxes, points and maps of the inferred image, brought to the frame that a route writes for.
 
 Pure arithmetic on columns; no I/O and no vendor's format. The inferred image may be smaller
 than the video's frame, and upright where the stored (coded) frame lies on its side: services
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed
-from tasks.domain.predictions import Bool, Float32, Int64, ModelPredictions
+from tasks.domain.predictions import Bool, Float32, Int32, Int64, ModelPredictions
 from tasks.domain.video import VideoInfo
 
 Float64 = NDArray[np.float64]
@@ -46,23 +46,79 @@ def place_boxes(model: ModelPredictions, info: VideoInfo, *, upright: bool) -> P
         DeliveryFailed: A box is not finite or has a negative side, or an inferred image has
             neither shape of the video.
     """
+    _require_numbers(model, model.objects.box, model.objects.confidence)
+    _require_sizes(model, info)
+    edges = _place(edges_of(model.objects.box), model.objects.sample, model, info, upright=upright)
+    frame = info.display_size if upright else (info.width, info.height)
+    return PlacedBoxes(edges, *frame)
+
+
+def place_points(points: Float64, sample: Int32, model: ModelPredictions, info: VideoInfo, *, upright: bool) -> Float64:
+    """Give points in pixels of the upright frame, or of the coded one.
+
+    Args:
+        points: [n, 2] x, y in pixels of the inferred image; (0, 0) is its outer corner.
+        sample: [n] the sample in whose image each point lies.
+
+    Raises:
+        DeliveryFailed: An inferred image has neither shape of the video.
+    """
+    return _place(np.hstack((points, points)), sample, model, info, upright=upright)[:, :2]
+
+
+def place_map(labels: NDArray[np.generic], info: VideoInfo, *, upright: bool) -> NDArray[np.generic]:
+    """Bring a picture of the inferred image (a mask, a map of classes) to the frame, pixel by pixel.
+
+    Args:
+        labels: [height, width]; a pixel of the frame gets the value of the one that shows it.
+
+    Raises:
+        DeliveryFailed: It has neither shape of the video.
+    """
+    height, width = labels.shape
+    seen_upright = is_upright((width, height), info)
+    frame_width, frame_height = info.display_size if seen_upright else (info.width, info.height)
+    if (width, height) != (frame_width, frame_height):
+        row = (np.arange(frame_height) * 2 + 1) * height // (2 * frame_height)
+        column = (np.arange(frame_width) * 2 + 1) * width // (2 * frame_width)
+        labels = labels[row[:, None], column]
+    if seen_upright == upright:
+        return labels
+    return np.rot90(labels, (info.rotation if upright else -info.rotation) // 90)
+
+
+def require_placeable(model: ModelPredictions, info: VideoInfo) -> None:
+    """Make sure that whatever the model found can be placed in the video's frames.
+
+    Raises:
+        DeliveryFailed: A coordinate is not finite, a box has a negative side, or an inferred image
+            has neither shape of the video.
+    """
     objects = model.objects
-    if (
-        not np.isfinite(objects.box).all()
-        or not np.isfinite(objects.confidence).all()
-        or (objects.box[:, 2:] < 0).any()
-    ):
+    _require_numbers(model, objects.box, objects.confidence, objects.polygon, objects.keypoint)
+    _require_sizes(model, info)
+
+
+def _require_sizes(model: ModelPredictions, info: VideoInfo) -> None:
+    for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist():
+        is_upright((width, height), info)
+
+
+def _require_numbers(model: ModelPredictions, box: Float32, *others: Float32) -> None:
+    if not all(np.isfinite(each).all() for each in (box, *others)) or (box[:, 2:] < 0).any():
         raise DeliveryFailed(
             f"model {model.model!r} predicted a box that is no box (NaN, infinite or of negative size)",
             hint="the results cannot be trusted; the results route still keeps them as they came",
         )
-    edges = edges_of(objects.box)
-    size_of_row = model.image_size[objects.sample]
-    for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist():
+
+
+def _place(edges: Float64, sample: Int32, model: ModelPredictions, info: VideoInfo, *, upright: bool) -> Float64:
+    sizes = model.image_size[np.unique(sample)]
+    size_of_row = model.image_size[sample]
+    for width, height in np.unique(sizes, axis=0).tolist():
         rows = (size_of_row == (width, height)).all(axis=1)
         edges[rows] = _placed(edges[rows], (width, height), info, upright=upright)
-    frame = info.display_size if upright else (info.width, info.height)
-    return PlacedBoxes(edges, *frame)
+    return edges
 
 
 def edges_of(box: Float32) -> Float64:
@@ -121,7 +177,7 @@ def orientation_warning(info: VideoInfo) -> str | None:
 def _placed(edges: Float64, inferred: Size, info: VideoInfo, *, upright: bool) -> Float64:
     """Scale boxes of images of one size to the frame they show, then turn them if need be."""
     coded = (info.width, info.height)
-    seen_upright = _is_upright(inferred, info)
+    seen_upright = is_upright(inferred, info)
     frame = info.display_size if seen_upright else coded
     if 0 not in inferred:
         edges = edges * np.tile(np.array(frame) / np.array(inferred), 2)
@@ -130,8 +186,12 @@ def _placed(edges: Float64, inferred: Size, info: VideoInfo, *, upright: bool) -
     return turned(edges, frame, info.rotation if upright else -info.rotation)
 
 
-def _is_upright(inferred: Size, info: VideoInfo) -> bool:
-    """Tell whether an inferred image shows the upright or the coded frame, by its size alone."""
+def is_upright(inferred: Size, info: VideoInfo) -> bool:
+    """Tell whether an inferred image shows the upright or the coded frame, by its size alone.
+
+    Raises:
+        DeliveryFailed: It is no scaling of either.
+    """
     coded = (info.width, info.height)
     if inferred in ((0, 0), info.display_size):
         return True

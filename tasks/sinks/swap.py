@@ -17,10 +17,10 @@ def swap(store: Storage, key: str, change: Callable[[bytes | None], bytes | None
     with the newer one whenever somebody else wrote in between; it must have no other effect.
 
     Raises:
-        PreconditionFailed: Others were faster for a whole minute.
+        PreconditionFailed: Others were faster for two whole minutes.
     """
     for attempt in stamina.retry_context(
-        on=PreconditionFailed, attempts=None, timeout=60.0, wait_initial=0.02, wait_max=1.0, wait_jitter=0.2
+        on=PreconditionFailed, attempts=None, timeout=120.0, wait_initial=0.02, wait_max=1.0, wait_jitter=0.2
     ):
         with attempt:
             version, document = _read(store, key)

@@ -22,6 +22,7 @@ from tasks.domain.errors import PreconditionFailed
 
 TEMP_PREFIX = ".reelroute-tmp-"
 _LOCK_NAME = TEMP_PREFIX + "lock"
+_ABANDONED_AFTER_S = 3600.0
 # File systems that cannot lock a folder (NFS wants a file that is open for writing).
 _UNLOCKABLE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EISDIR})
 # Some file systems have no hard links.
@@ -59,7 +60,10 @@ def stage(folder: str, fill: Callable[[int], None]) -> str:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte; the system may take a large buffer in several bites."""
-    view = memoryview(data)
+    written = os.write(descriptor, data)
+    if written == len(data):
+        return
+    view = memoryview(data)[written:]
     while view:
         view = view[os.write(descriptor, view) :]
 
@@ -78,13 +82,13 @@ def publish(staged: str, target: str, if_match: str | None) -> str:
     """
     folder = os.path.dirname(target)
     try:
-        with _locked(folder):
+        with locked(folder):
             there = _stat(target)
             if there and S_ISDIR(there.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "a folder has this name")
             if if_match is not None and (version_of(there) if there else "") != if_match:
                 raise PreconditionFailed("somebody else wrote the object first")
-            stamped = _stamp(staged, there.st_mtime_ns if there else None)
+            stamped = stamp(staged, there.st_mtime_ns if there else None)
             if if_match == "":
                 _create(staged, target)
             else:
@@ -97,7 +101,7 @@ def publish(staged: str, target: str, if_match: str | None) -> str:
 
 def remove(path: str) -> None:
     """Unlink a file while nobody else publishes in its folder."""
-    with _locked(os.path.dirname(path)):
+    with locked(os.path.dirname(path)):
         os.unlink(path)
 
 
@@ -108,6 +112,15 @@ def place(staged: str, target: str) -> None:
     except OSError:
         _discard(staged)
         raise
+
+
+def sweep(folder: str) -> None:
+    """Remove what writers that were killed left in a folder; nobody takes an hour to write a file there."""
+    oldest = time.time() - _ABANDONED_AFTER_S
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMP_PREFIX) and entry.name != _LOCK_NAME and entry.stat().st_mtime < oldest:
+                _discard(entry.path)
 
 
 def sync_folder(folder: str) -> None:
@@ -121,7 +134,7 @@ def sync_folder(folder: str) -> None:
 
 
 @contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Hold the one lock of a folder against all threads and processes that write through here."""
     try:
         descriptor = _lock(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -148,7 +161,8 @@ def _lock(path: str, flags: int) -> int:
     return descriptor
 
 
-def _stamp(path: str, previous_ns: int | None) -> os.stat_result:
+def stamp(path: str, previous_ns: int | None) -> os.stat_result:
+    """Give a staged file a time after that of the file that it is to replace."""
     now = time.time_ns()
     if previous_ns is None:
         os.utime(path, ns=(now, now))

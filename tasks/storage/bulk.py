@@ -10,23 +10,32 @@ T = TypeVar("T")
 
 # Enough to keep every worker busy while the next item is made.
 _QUEUED_PER_WORKER = 4
+_HELD_BYTES = 4 << 20
 
 
-def for_each(act: Callable[[T], None], items: Iterator[T], *, workers: int) -> int:
+def for_each(
+    act: Callable[[T], None], items: Iterator[T], *, workers: int, size_of: Callable[[T], int] = lambda _: 0
+) -> int:
     """Call ``act`` on each item from ``workers`` threads; return how many.
 
-    Takes items as they are needed. After the first failure no new item is begun, those under
+    Takes items as they are needed: a few per worker, and no more than 4 MB of them by
+    ``size_of`` besides the last one. After the first failure no new item is begun, those under
     way are waited for, and the failure is raised; an error of the iterator counts as one.
     """
-    count = 0
+    count = held = 0
     with ThreadPoolExecutor(workers) as pool:
-        pending: set[Future[None]] = set()
+        pending: dict[Future[None], int] = {}
         try:
             for item in items:
-                pending.add(pool.submit(act, item))
-                if len(pending) >= workers * _QUEUED_PER_WORKER:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                size = size_of(item)
+                future = pool.submit(act, item)
+                del item  # what has been written is not held
+                pending[future] = size
+                held += size
+                while pending and (len(pending) >= workers * _QUEUED_PER_WORKER or held >= _HELD_BYTES):
+                    done = wait(pending, return_when=FIRST_COMPLETED).done
                     count += _settle(done)
+                    held -= sum(pending.pop(each) for each in done)
             count += _settle(wait(pending).done)
         except BaseException:
             for future in pending:

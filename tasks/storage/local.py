@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,16 +34,14 @@ from tasks.domain.errors import (
     StorageUnavailable,
 )
 from tasks.domain.video import SignedUrl, printable
-from tasks.storage import atomic, content
+from tasks.storage import atomic, content, many_files
 from tasks.storage.base import ObjectInfo
-from tasks.storage.bulk import for_each
 from tasks.storage.loopback import FileUrlSigner
 from tasks.storage.options import StorageOptions
 from tasks.storage.os_errors import translate, translated
 from tasks.storage.walk import Walk
 
 _COPY_BYTES = 1 << 20
-_WRITE_THREADS = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -119,9 +118,10 @@ class LocalStorage:
         """Read ``length`` bytes from ``start``; none beyond the end."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError("start and length must not be negative")
-        path, found = self._file(key)
-        left = max(found.st_size - start, 0)
+        path, _ = self._file(key)
         with translated("read", key), open(path, "rb") as file:
+            # Of the file that was opened: another one, of another size, may have replaced it since it was looked at.
+            left = max(os.fstat(file.fileno()).st_size - start, 0)
             file.seek(start)
             return file.read(left if length is None else min(length, left))
 
@@ -153,17 +153,41 @@ class LocalStorage:
             raise InputInvalid(f"cannot read {printable(str(source))}: {error.strerror}") from None
 
     def write_many(self, items: Iterator[tuple[str, bytes]], *, content_type: str) -> int:
-        """Write many files, several at once, each atomic; return how many."""
-        folders: set[str] = set()
+        """Write many files, each atomic; return how many. All are on disk for good when it returns.
 
-        def write_one(item: tuple[str, bytes]) -> None:
-            key, data = item
-            self._put(key, lambda descriptor: atomic.write_all(descriptor, data), known=folders)
-
-        count = for_each(write_one, items, workers=_WRITE_THREADS)
-        for folder in folders:
-            atomic.sync_folder(folder)
+        Sweeps up what writers that were killed left in the same folders.
+        """
+        folders: dict[str, str] = {}
+        count = 0
+        batches = many_files.by_folder(items)
+        first, second = next(batches, None), next(batches, None)
+        try:
+            for folder, files in chain(filter(None, (first, second)), batches):
+                # A few files wait for the disk one by one; many wait for all that is on its way to it.
+                self._write_together(folder, files, folders, durably=second is None)
+                count += len(files)
+        finally:
+            if second is not None:
+                with translated("write", self.root):
+                    many_files.settle(folders.values())
+        for path in folders.values():
+            atomic.sweep(path)
+            atomic.sync_folder(path)
         return count
+
+    def _write_together(self, folder: str, files: many_files.Files, folders: dict[str, str], *, durably: bool) -> None:
+        """Write files of one folder; ``folders`` holds those that were looked at, with their paths."""
+        if folder not in folders:
+            path = os.path.dirname(self._path(folder + files[0][0]))
+            with translated("write", folder):
+                self._make_folder(path)
+            folders[folder] = path
+        for name, _ in files:
+            _check(name)
+        with translated("write", folder + files[0][0]):
+            left = many_files.publish_together(folders[folder], files, durably=durably)
+        for name, data in left:  # a link, or what cannot be replaced
+            self.write(folder + name, data)
 
     def delete(self, key: str) -> None:
         """Remove the file; folders stay, also empty ones."""
@@ -190,26 +214,17 @@ class LocalStorage:
         if room.f_blocks and not room.f_bavail:
             raise StorageUnavailable(f"the disk of {shown} is full", hint="free some space")
 
-    def _put(
-        self, key: str, fill: Callable[[int], None], if_match: str | None = None, *, known: set[str] | None = None
-    ) -> str:
-        """Stage and publish one file, durably.
-
-        With ``known``, its folder is looked at once, added there, and left for the caller to sync.
-        """
-        path = self._path(key, known)
+    def _put(self, key: str, fill: Callable[[int], None], if_match: str | None = None) -> str:
+        """Stage and publish one file, durably."""
+        path = self._path(key)
         folder = os.path.dirname(path)
         with translated("write", key):
-            if known is None or folder not in known:
-                self._make_folder(folder)
+            self._make_folder(folder)
             try:
                 version = atomic.publish(atomic.stage(folder, fill), path, if_match)
             except PreconditionFailed:
                 raise PreconditionFailed(f"somebody else wrote {printable(key)} first") from None
-        if known is None:
-            atomic.sync_folder(folder)
-        else:
-            known.add(folder)
+        atomic.sync_folder(folder)
         return version
 
     def _make_folder(self, folder: str) -> None:
@@ -232,13 +247,13 @@ class LocalStorage:
             raise ObjectMissing(f"{printable(key)} is not a file")
         return path, found
 
-    def _path(self, key: str, known: set[str] | None = None) -> str:
+    def _path(self, key: str) -> str:
         """The file's path, once it is sure that neither the key nor a symlink leads out of the root."""
         _check(key)
         path = f"{self._root.rstrip('/')}/{key}"
-        folder = os.path.dirname(path)
-        inside = (known is not None and folder in known) or self._holds(os.path.realpath(folder))
-        if not inside or (os.path.islink(path) and not self._holds(os.path.realpath(path))):
+        if not self._holds(os.path.realpath(os.path.dirname(path))) or (
+            os.path.islink(path) and not self._holds(os.path.realpath(path))
+        ):
             raise KeyUnsafe(f"{printable(key)} leads out of {printable(self.root)} through a symlink")
         return path
 
@@ -260,6 +275,9 @@ class LocalStorage:
 
 def _check(key: str) -> None:
     """Refuse keys that are no plain path below a folder."""
+    plain = key.isascii() and "/." not in key and "//" not in key and "\0" not in key
+    if plain and key[:1] not in ("", ".", "/") and key[-1] != "/":
+        return  # as nearly all are
     segments = key.split("/")
     if "\0" in key or any(part in ("", ".", "..") or part.startswith(atomic.TEMP_PREFIX) for part in segments):
         raise KeyUnsafe(

@@ -70,4 +70,4 @@ def write_all(
                 return
         by_sdk(key, data)
 
-    return for_each(write_one, items, workers=WORKERS)
+    return for_each(write_one, items, workers=WORKERS, size_of=lambda item: len(item[1]))

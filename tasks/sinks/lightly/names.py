@@ -30,6 +30,11 @@ def task_slug(text: str) -> str:
     return slug
 
 
+def file_key(task: str, name: str) -> str:
+    """Where the predictions of an image or a frame live, below the datasource; ``name`` has no suffix."""
+    return f"{PREDICTIONS}{task}/{name}.json"
+
+
 def schema_key(task: str) -> str:
     """Where the task's schema lives, below the datasource."""
     return f"{PREDICTIONS}{task}/schema.json"
@@ -55,7 +60,7 @@ class FrameNames:
 
     def key(self, task: str, index: int) -> str:
         """Where the frame's predictions live, below the datasource."""
-        return f"{PREDICTIONS}{task}/{self.frame(index)}.json"
+        return file_key(task, self.frame(index))
 
     def prefix(self, task: str) -> str:
         """What the keys of all frames of this video begin with; others' may, too."""

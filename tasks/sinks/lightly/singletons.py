@@ -1,23 +1,35 @@
-"""LightlyOne's prediction singletons: one function per kind of task. No I/O.
-
-A function takes a model's predictions and says what stands in the files of its frames;
-``KINDS`` names the kinds of prediction that have one.
-"""
+"""LightlyOne's prediction singletons, one struct per kind of task, and how a model's are handed out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
 
-from tasks.domain.predictions import ModelPredictions, TaskType
+from tasks.domain.predictions import Int64, ModelPredictions, Objects
 from tasks.domain.video import VideoInfo
-from tasks.sinks.detections import select
 
-# Boxes are written to a hundredth of a pixel.
-_PER_PIXEL = 100
+
+class Bounds(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A box in pixels of the frame as PyAV decodes it, not turned; ``x``, ``y`` is its top left corner.
+
+    An array in JSON; no tuple, because the garbage collector would look after each of them.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def enclosing(self, extent: tuple[int, int, int, int]) -> Bounds:
+        """The least box around this one and a mask's left, top, right, bottom."""
+        left, top, right, bottom = extent
+        x, y = min(self.x, left), min(self.y, top)
+        right_most, lowest = max(self.x + self.width, right), max(self.y + self.height, bottom)
+        return Bounds(x, y, round(right_most - x, 2), round(lowest - y, 2))
 
 
 class Detection(msgspec.Struct, frozen=True, gc=False):
@@ -25,63 +37,145 @@ class Detection(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         category_id: Id in the task's schema.
-        bbox: x, y (top left), width, height in pixels of the frame as PyAV decodes it, not turned.
+        bbox: Where it is.
         score: In [0, 1].
     """
 
     category_id: int
-    bbox: tuple[float, float, float, float]
+    bbox: Bounds
     score: float
+
+
+class Classification(msgspec.Struct, frozen=True, gc=False):
+    """What a frame is.
+
+    Attributes:
+        category_id: Its class.
+        probabilities: One for each category of the schema, in the order of their ids; they add up to 1.
+    """
+
+    category_id: int
+    probabilities: list[float]
+
+
+class Skeleton(msgspec.Struct, frozen=True, gc=False):
+    """One object by its keypoints; ``keypoints`` is x, y, score of each slot of its category, 0, 0, 0 unseen."""
+
+    category_id: int
+    keypoints: list[float]
+    score: float
+    bbox: Bounds
+
+
+class Instance(msgspec.Struct, frozen=True, gc=False):
+    """One object by its mask; ``bbox`` encloses it."""
+
+    category_id: int
+    segmentation: list[int]
+    score: float
+    bbox: Bounds
+
+
+class Segment(msgspec.Struct, frozen=True, gc=False):
+    """All pixels of one class."""
+
+    category_id: int
+    segmentation: list[int]
+    score: float
+
+
+Singleton = Detection | Classification | Skeleton | Instance | Segment
+
+
+class FrameFile(msgspec.Struct, frozen=True, gc=False):
+    """What stands in one frame's (or image's) file."""
+
+    file_name: str
+    predictions: Sequence[Singleton]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a model's predictions are written for.
+
+    Attributes:
+        info: The video.
+        ids: Class name -> category id, for all categories of the task's schema.
+        keypoints: Class name -> names of its keypoint slots, in their order.
+        min_confidence: What is weaker is left out.
+    """
+
+    info: VideoInfo
+    ids: Mapping[str, int]
+    keypoints: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    min_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Singletons:
-    """What a model says of each sample, ready to be written.
+    """What a model says of each sample, made when it is asked for.
 
     Attributes:
-        of: Sample -> its singletons; empty where the model looked and found nothing.
-        counts: What was taken and what was left out, for the receipt.
+        of: Sample -> its singletons; empty where the model looked and found nothing. Ask in
+            increasing order: a few samples at a time are kept.
+        counts: What was taken and what was left out so far, for the receipt.
+        warnings: What was approximated, in sentences.
     """
 
-    of: Callable[[int], list[Detection]]
-    counts: dict[str, int]
+    of: Callable[[int], Sequence[Singleton]]
+    counts: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
 
 
-def object_detection(
-    model: ModelPredictions, info: VideoInfo, ids: dict[str, int], min_confidence: float | None
-) -> Singletons:
-    """Detections (or faces) as LightlyOne's object detection.
-
-    Boxes are brought to the coded frame, clipped to it and at least one pixel wide and high;
-    those that lie wholly outside, or under ``min_confidence``, are left out.
+class InWindows:
+    """Hands out the objects of each sample, a window of samples at a time, so that memory stays flat.
 
     Args:
-        ids: Class name -> category id, for each of the model's classes.
-
-    Raises:
-        DeliveryFailed: A box is no box, or the inferred images do not fit the video.
+        model: All predictions.
+        rows: Objects in a window at most, unless one sample has more.
+        make: A window's model (its samples and rows counted from 0) -> singletons of each sample.
     """
-    found = select(model, info, upright=False, per_pixel=_PER_PIXEL, min_confidence=min_confidence)
-    category = np.array([ids[name] for name in model.classes], dtype=np.int64)
-    code = category[model.objects.class_code[found.row]]
-    left_top, right_bottom = found.edges[:, :2], found.edges[:, 2:]
-    box = np.hstack((left_top, right_bottom - left_top)) / _PER_PIXEL
-    start = np.searchsorted(model.objects.sample[found.row], np.arange(len(model.inferred) + 1))
 
-    def of(sample: int) -> list[Detection]:
-        here = slice(start[sample], start[sample + 1])
-        columns = zip(code[here].tolist(), box[here].tolist(), found.confidence[here].tolist(), strict=True)
-        return [Detection(category_id, (x, y, w, h), score) for category_id, (x, y, w, h), score in columns]
+    def __init__(
+        self, model: ModelPredictions, rows: int, make: Callable[[ModelPredictions], list[Sequence[Singleton]]]
+    ) -> None:
+        self._model = model
+        self._start: Int64 = np.searchsorted(model.objects.sample, np.arange(len(model.inferred) + 1))
+        self._rows = rows
+        self._make = make
+        self._made: list[Sequence[Singleton]] = []
+        self._first = 0
 
-    return Singletons(of, {"objects": len(found.row), **found.left_out})
+    def of(self, sample: int) -> Sequence[Singleton]:
+        """Singletons of a sample."""
+        if not self._first <= sample < self._first + len(self._made):
+            most = self._start[sample] + self._rows
+            end = max(int(np.searchsorted(self._start, most, "right")) - 1, sample + 1)
+            # Many samples without objects are not made all at once either.
+            self._first, self._made = sample, []
+            self._made = self._make(window(self._model, self._start, sample, min(end, sample + self._rows)))
+        return self._made[sample - self._first]
 
 
-Kind = tuple[str, Callable[[ModelPredictions, VideoInfo, dict[str, int], float | None], Singletons]]
+def window(model: ModelPredictions, start: Int64, first: int, end: int) -> ModelPredictions:
+    """The model as if only samples from ``first`` to before ``end`` had been looked at; nothing is copied.
 
-# Kind of prediction -> LightlyOne's task_type, and the function that writes it. A model that
-# found nothing at all (NONE) is taken as a detector.
-KINDS: dict[TaskType, Kind] = {
-    TaskType.OBJECT_DETECTION: ("object-detection", object_detection),
-    TaskType.GAZE: ("object-detection", object_detection),
-    TaskType.NONE: ("object-detection", object_detection),
-}
+    Args:
+        start: [F + 1] first row of each sample.
+    """
+    objects, a, b = model.objects, int(start[first]), int(start[end])
+    polygon, keypoint = objects.polygon_start[a : b + 1], objects.keypoint_start[a : b + 1]
+    part = Objects(
+        sample=objects.sample[a:b] - np.int32(first),
+        box=objects.box[a:b],
+        confidence=objects.confidence[a:b],
+        class_code=objects.class_code[a:b],
+        track=objects.track[a:b],
+        polygon=objects.polygon[polygon[0] : polygon[-1]],
+        polygon_start=polygon - polygon[0],
+        rle={row - a: objects.rle[row] for row in range(a, b) if row in objects.rle} if objects.rle else {},
+        keypoint=objects.keypoint[keypoint[0] : keypoint[-1]],
+        keypoint_class=objects.keypoint_class[keypoint[0] : keypoint[-1]],
+        keypoint_start=keypoint - keypoint[0],
+    )
+    return replace(model, inferred=model.inferred[first:end], image_size=model.image_size[first:end], objects=part)

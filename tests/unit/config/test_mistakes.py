@@ -151,6 +151,16 @@ def test_each_mistake_of_inference_has_its_words(
             "text; may hold",
         ),
         ("to: lightly, datasource: /o, task_name: a b", "task_name: 'a b' is not a name for a task", "letters"),
+        (
+            "to: lightly, datasource: /o, task_name: t, selection_run: {dataset_id: yard, selection: {}}",
+            "selection_run.dataset_id: 'yard' is not the id of a dataset",
+            "24 hexadecimal digits",
+        ),
+        (
+            "to: lightly, datasource: /o, task_name: t, selection_run: {dataset: yard, selection: {}}",
+            "selection_run.dataset: unknown key 'dataset'; did you mean 'dataset_id'?",
+            "dataset_id, priority, runs_on, selection, worker",
+        ),
         ("to: 5, uri: /out", "to: '5' is not a kind of route", "results, lightly, labelbox, video"),
         ("to: , uri: /out", "to: '' is not a kind of route", "results, lightly, labelbox, video"),
     ],

@@ -15,6 +15,7 @@ from config.event_settings import EventSettings
 from config.fields import allowed_in
 from config.pipeline import Budget, Inference, Pipeline, Schedule, Source
 from config.routes import ROUTES
+from config.selection import SelectionRun
 from config.settings import Settings
 
 README = Path(config.__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "budget.": Budget,
     "schedule.": Schedule,
     **{f"routes[{kind}].": route for kind, route in ROUTES.items()},
+    "routes[lightly].selection_run.": SelectionRun,
 }
 
 

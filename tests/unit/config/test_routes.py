@@ -65,6 +65,11 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("lightly", {"task_name": ".."}, "task_name"),
         ("lightly", {"task_name": ""}, "task_name"),
         ("lightly", {"fill": "empty"}, "fill"),
+        ("lightly", {"max_gap": 3}, "max_gap"),
+        ("lightly", {"frame_count": "header"}, "frame_count"),
+        ("lightly", {"keypoints": ["nose"]}, "keypoints"),
+        ("lightly", {"selection_run": {"dataset_id": "yard", "selection": {}}}, "dataset_id"),
+        ("lightly", {"selection_run": {"dataset_id": "0" * 24}}, "selection"),
         ("lightly", {"min_confidence": 2}, "min_confidence"),
         ("labelbox", {"upload": True}, "upload"),
         ("labelbox", {"uri": None}, "uri"),
@@ -163,6 +168,8 @@ def test_fingerprints_stay_the_same_from_version_to_version() -> None:
         ("results", {"formats": ["json"]}),
         ("lightly", {"fill": "hold"}),
         ("lightly", {"input_root": "/v"}),
+        ("lightly", {"max_gap": "2s"}),
+        ("lightly", {"keypoints": {"dog": ["nose"]}}),
         ("labelbox", {"max_gap": "3s"}),
         ("labelbox", {"classes": {"a": "b"}}),
         ("labelbox", {"min_confidence": 0}),
@@ -182,6 +189,7 @@ def test_every_change_of_a_setting_changes_the_fingerprint(to: str, settings: di
         ("results", {"uri": "/o/"}),
         ("labelbox", {"max_gap": "2s", "keyframe_tolerance": 2}),
         ("lightly", {"min_confidence": None}),
+        ("lightly", {"selection_run": {"dataset_id": "0" * 24, "selection": {"nSamples": 5}}}),
     ],
 )
 def test_what_changes_nothing_keeps_the_fingerprint(to: str, settings: dict[str, Any]) -> None:

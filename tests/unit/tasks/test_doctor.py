@@ -28,6 +28,7 @@ from tasks.domain.errors import (
 from tasks.domain.job import ModelRef
 from tasks.domain.predictions import TaskType
 from tasks.inference.base import InferenceBackend, ModelInfo
+from tests.lightly_server import DATASET, TOKEN, lightly_server
 from tests.range_server import Fault, RangeServer, serve
 from tests.rig import ScriptedBackend
 from tests.unit.tasks.clouds import SECRET, Clouds, clouds
@@ -261,6 +262,36 @@ def test_what_a_lightly_datasource_has_already_must_fit(
     clouds.bucket("az://lightly/").write(f".lightly/predictions/{key}", text.encode())
     codes = [("route lightly", "task", "fail", expected)] if expected else []
     assert codes == trouble(look(tmp_path))
+
+
+def test_a_keypoint_task_that_is_new_says_what_decides_its_keypoints(
+    clouds: Clouds, web: RangeServer, service: Service, tmp_path: Path
+) -> None:
+    """The first video does, unless the route names them."""
+    service.describes = (ModelInfo(ModelRef("pose", "1"), TaskType.KEYPOINT_DETECTION),)
+    named = {"to": "lightly", "datasource": "az://lightly/", "task_name": "yard", "keypoints": {"dog": ["nose"]}}
+    messages = [
+        next(one.message for one in look(tmp_path, **more) if one.check == "task") for more in ({}, {"routes": [named]})
+    ]
+    assert [True, False] == ["`keypoints`" in message for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [(TOKEN, []), ("wrong", ["auth_refused"]), ("", ["input_invalid"])],
+)
+def test_the_dataset_of_a_selection_run_is_looked_at(
+    clouds: Clouds, web: RangeServer, service: Service, tmp_path: Path, token: str, expected: list[str]
+) -> None:
+    """With the token that a run would use; nothing is scheduled."""
+    wanted = {"dataset_id": DATASET, "selection": {"nSamples": 1}}
+    route = {"to": "lightly", "datasource": "az://lightly/", "task_name": "yard", "selection_run": wanted}
+    with lightly_server() as server:
+        environment = {"LIGHTLY_SERVER_LOCATION": server.url, "LIGHTLY_TOKEN": token}
+        found = look(tmp_path, routes=[route], settings=environment)
+    assert expected == [one.code for one in found if one.check == "selection" and one.status == "fail"]
+    assert expected or any("yard videos" in one.message for one in found)
+    assert [] == server.scheduled
 
 
 def test_a_model_that_lightly_does_not_take_is_told(

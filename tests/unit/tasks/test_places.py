@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from config.pipeline import Pipeline
+from config.routes import LightlyRoute
 from config.settings import Settings
-from tasks.domain.errors import AccessDenied, KeyUnsafe, LocationMissing, NotSignable, StorageUnavailable
+from tasks.domain.errors import AccessDenied, InputInvalid, KeyUnsafe, LocationMissing, NotSignable, StorageUnavailable
 from tasks.domain.video import VideoRef
 from tasks.places import Firsts, check_places, lifetime_warnings
 from tasks.stores import Stores
@@ -115,3 +116,16 @@ def test_a_video_of_no_source_tells_nothing_of_one(clouds: Clouds) -> None:
     """One that is resumed from an older file of the pipeline."""
     stores = Stores(pipeline())
     assert [] == list(firsts(stores, "s3://old/a.mp4"))
+
+
+def test_a_selection_run_without_a_token_is_told_before_anything_is_paid(clouds: Clouds, tmp_path: Path) -> None:
+    """The variable is named; with it, the run begins."""
+    wanted = {"dataset_id": "0" * 24, "selection": {"nSamples": 1}}
+    route = {"to": "lightly", "datasource": "az://lightly/", "task_name": "t", "selection_run": wanted}
+    asking = pipeline().model_copy(update={"routes": (LightlyRoute.model_validate(route | {"name": "curation"}),)})
+
+    with pytest.raises(InputInvalid, match="LIGHTLY_TOKEN"):
+        check_places(asking, settings(tmp_path), Stores(asking), DAY)
+
+    with_token = Settings.model_validate({"REELROUTE_RESULTS_URL": "s3://kept/", "LIGHTLY_TOKEN": "t0ken"})
+    check_places(asking, with_token, Stores(asking), DAY)

@@ -108,7 +108,8 @@ class TestPortability:
             column.name for table in metadata.sorted_tables for index in table.indexes for column in index.columns
         }
         keys = {column.name for table in metadata.sorted_tables for column in table.primary_key}
-        ours = {"batch", "content", "formed_at", "lease_owner", "name", "number", "object_key", "shard"}  # short, and made by us
+        # Short, and made by us.
+        ours = {"batch", "content", "formed_at", "lease_owner", "name", "number", "object_key", "shard"}
         assert {"id", "key", "job_key", "video_key", "state", "pipeline"} == (indexed | keys) - ours
 
     def test_rows_are_locked_where_the_database_can(self) -> None:

@@ -311,3 +311,14 @@ def test_keypoints_without_a_name_go_by_their_slot() -> None:
     slots = [{"x": 1, "y": 1, "confidence": 1, "class_id": slot} for slot in (4, 2, 4)]
     model = only_model(results(frame(box(keypoints=slots))))
     assert (("4", "2"), [0, 1, 0]) == (model.keypoint_classes, model.objects.keypoint_class.tolist())
+
+
+def test_two_classes_may_each_have_a_keypoint_of_one_name() -> None:
+    """A dog's tail is slot 3 of its skeleton, a plane's is slot 0: their numbers are kept apart."""
+    dog = box(name="dog", keypoints=[{"x": 1, "y": 1, "confidence": 1, "class": "tail", "class_id": 3}])
+    plane = box(name="plane", keypoints=[{"x": 2, "y": 2, "confidence": 1, "class": "tail", "class_id": 0}])
+
+    model = only_model(results(frame(dog, plane)))
+
+    assert (("tail", "tail"), (3, 0)) == (model.keypoint_classes, model.keypoint_ids)
+    assert [0, 1] == model.objects.keypoint_class.tolist()

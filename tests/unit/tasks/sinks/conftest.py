@@ -6,5 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contracts.sinks")
 pytest.register_assert_rewrite(
-    "tests.unit.tasks.sinks.labelbox.strict_reader", "tests.unit.tasks.sinks.lightly.strict_reader"
+    "tests.unit.tasks.sinks.labelbox.strict_reader",
+    "tests.contracts.tree_reader",
+    "tests.unit.tasks.sinks.lightly.recorded",
 )

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -273,3 +274,36 @@ def test_negative_ranges_are_refused(store: LocalStorage) -> None:
     for start, length in ((-1, None), (0, -1)):
         with pytest.raises(ValueError, match="negative"):
             store.read("k", start, length)
+
+
+def test_what_killed_writers_left_is_swept_in_time(store: LocalStorage, root: Path) -> None:
+    """Not what somebody may still be writing, not the folder's lock, and nothing of anybody else's."""
+    (root / "a").mkdir()
+    for name in (".reelroute-tmp-old", ".reelroute-tmp-lock", ".hidden", "b.json"):
+        (root / "a" / name).write_bytes(b"x")
+        os.utime(root / "a" / name, (0, 0))
+    (root / "a" / ".reelroute-tmp-new").write_bytes(b"x")
+
+    store.write_many(iter([("a/c.json", b"{}")]), content_type="application/json")
+
+    expected = {".reelroute-tmp-lock", ".hidden", "b.json", ".reelroute-tmp-new", "c.json"}
+    assert expected == {path.name for path in (root / "a").iterdir()}
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(
+    store: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one or the new one, never as much of the new one as the old one was long."""
+    store.write("k", b"old")
+    stat = os.stat
+
+    def replaced_meanwhile(path: Any, **how: Any) -> os.stat_result:
+        found = stat(path, **how)
+        if str(path) == f"{root}/k":
+            (root / "new").write_bytes(b"much longer")
+            (root / "new").replace(root / "k")
+        return found
+
+    monkeypatch.setattr(os, "stat", replaced_meanwhile)
+
+    assert b"much longer" == store.read("k")

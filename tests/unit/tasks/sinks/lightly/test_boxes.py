@@ -11,7 +11,7 @@ from tasks.domain.errors import DeliveryFailed
 from tasks.sinks.lightly.sink import LightlySink
 from tests.contracts.deliveries import Box, make_delivery, model_predictions, video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
-from tests.unit.tasks.sinks.lightly.strict_reader import PLAYER, ROOT, deliver
+from tests.contracts.tree_reader import PLAYER, ROOT, deliver
 
 
 @pytest.mark.parametrize(

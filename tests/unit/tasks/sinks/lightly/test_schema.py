@@ -10,7 +10,7 @@ import pytest
 
 from tasks.domain.errors import DeliveryFailed
 from tasks.sinks.lightly.names import TASKS
-from tasks.sinks.lightly.schema import ensure_schema, list_task
+from tasks.sinks.lightly.schema import Category, ensure_schema, list_task, task_type_of
 from tests.contracts.memory_storage import MemoryStorage, contents
 
 KEY = ".lightly/predictions/players/schema.json"
@@ -21,7 +21,7 @@ def schema_in(store: MemoryStorage) -> Any:
 
 
 def ensure(store: MemoryStorage, *names: str) -> dict[str, int]:
-    return ensure_schema(store, "players", "object-detection", names)
+    return ensure_schema(store, "players", "object-detection", [Category(name) for name in names]).ids
 
 
 def test_a_new_schema_numbers_classes_from_zero_in_order() -> None:
@@ -77,6 +77,103 @@ def test_a_schema_that_has_everything_is_not_written() -> None:
     ensure(store, "ball")
 
     assert before == store.stat(KEY)
+
+
+def of_classes(store: MemoryStorage, *classes: str, fixed: bool = False) -> dict[str, int]:
+    """A delivery of a model whose full list of classes is known."""
+    wanted = [Category(name) for name in classes]
+    return ensure_schema(store, "players", "object-detection", wanted, classes=classes, fixed=fixed).ids
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (["ball", "player"], ["ball", "goal", "player"], {"ball": 0, "player": 1, "goal": 2}),
+        (["ball", "player"], ["player"], {"ball": 0, "player": 1}),
+        (["ball", "player"], ["player", "ball"], {"ball": 0, "player": 1}),
+        (["ball"], ["ball", "goal", "player"], {"ball": 0, "goal": 1, "player": 2}),
+    ],
+)
+def test_a_model_may_win_and_lose_classes(before: list[str], now: list[str], expected: dict[str, int]) -> None:
+    """Roboflow lists classes by the alphabet: a new one moves the others, and renames none."""
+    store = MemoryStorage()
+    of_classes(store, *before)
+
+    assert expected == of_classes(store, *now)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("now", [["Ball", "player"], ["ball", "players"], ["car", "dog"]])
+def test_a_renamed_class_is_refused(now: list[str], fixed: bool) -> None:
+    """Otherwise one thing would be two categories; the hint says how to follow the new name."""
+    store = MemoryStorage()
+    of_classes(store, "ball", "player", fixed=fixed)
+    before = contents(store)
+
+    with pytest.raises(DeliveryFailed, match="stands where") as refused:
+        of_classes(store, *now, fixed=fixed)
+
+    assert "rename category" in refused.value.hint
+    assert before == contents(store)
+
+
+def test_a_category_that_people_renamed_too_is_the_same_category() -> None:
+    """What the hint says works: the id stays."""
+    store = MemoryStorage()
+    of_classes(store, "ball", "player")
+    store.write(KEY, store.read(KEY).replace(b"ball", b"Ball"))
+
+    assert {"Ball": 0, "player": 1} == of_classes(store, "Ball", "player")
+
+
+def test_a_class_that_would_make_stored_probabilities_too_short_is_refused() -> None:
+    """A vector has a number per category: the list of a classification is for good."""
+    store = MemoryStorage()
+    of_classes(store, "clouded", "sunny", fixed=True)
+    before = contents(store)
+
+    assert {"clouded": 0, "sunny": 1} == of_classes(store, "sunny", fixed=True)
+    with pytest.raises(DeliveryFailed, match="'rainy' is none of them") as refused:
+        of_classes(store, "clouded", "rainy", "sunny", fixed=True)
+
+    assert "task_name" in refused.value.hint
+    assert before == contents(store)
+
+
+def of_skeleton(store: MemoryStorage, *keypoints: str) -> tuple[str, ...]:
+    wanted = [Category("person", keypoints), Category("ball")]
+    return ensure_schema(store, "players", "object-detection", wanted).keypoints["person"]
+
+
+def test_a_category_keeps_its_keypoints_for_good() -> None:
+    """Fewer are seen in another video, more would make what is stored too short."""
+    store = MemoryStorage()
+
+    assert ("nose", "1", "tail") == of_skeleton(store, "nose", "1", "tail")
+    assert ("nose", "1", "tail") == of_skeleton(store, "nose")
+    assert ("nose", "1", "tail") == of_skeleton(store, "nose", "eye")  # the second place has its name now
+    with pytest.raises(DeliveryFailed, match="'knee' is none of them") as refused:
+        of_skeleton(store, "nose", "1", "tail", "knee")
+
+    assert "`keypoints` of the route" in refused.value.hint
+    assert {"id": 0, "name": "person", "keypoints": ["nose", "1", "tail"]} == schema_in(store)["categories"][0]
+    assert {"id": 1, "name": "ball"} == schema_in(store)["categories"][1]
+
+
+def test_a_category_without_keypoints_gets_them_once() -> None:
+    """A schema that people wrote may have names only."""
+    store = MemoryStorage()
+    ensure(store, "person")
+
+    assert ("nose", "eye") == of_skeleton(store, "nose", "eye")
+
+
+def test_the_kind_of_a_task_can_be_asked_for() -> None:
+    """Of one that is not there, too."""
+    store = MemoryStorage()
+    assert "" == task_type_of(store, "players")
+    ensure(store, "player")
+    assert "object-detection" == task_type_of(store, "players")
 
 
 def test_another_kind_of_task_is_refused() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from tasks.storage.local import LocalStorage
 from tests.contracts.deliveries import Box, Frames, make_delivery, model_predictions, video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
 from tests.contracts.sinks import SinkContract
-from tests.unit.tasks.sinks.lightly.strict_reader import PLAYER, ROOT, check_tree, deliver
+from tests.contracts.tree_reader import PLAYER, ROOT, check_tree, deliver
 
 
 class TestContract(SinkContract):
@@ -155,7 +157,7 @@ def test_filled_frames_repeat_their_neighbours(tmp_path: Path) -> None:
         tmp_path,
         [[PLAYER], []],
         every=10,
-        sink={"fill": "hold", "max_hold": timedelta(seconds=0.1)},
+        sink={"fill": "hold", "max_gap": timedelta(seconds=0.1)},
         info=video_info(frame_count=20, fps=30),
     )
 
@@ -265,3 +267,41 @@ def test_labelformat_reads_back_what_was_predicted(tmp_path: Path) -> None:
 def png_header(width: int, height: int) -> bytes:
     """Signature and IHDR: all that a reader of sizes looks at."""
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBBI", 13, b"IHDR", width, height, 8, 2, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "decoded", "samples", "how", "asked"),
+    [
+        (500, 498, 3, "auto", False),
+        (999, 1001, 3, "auto", True),
+        (1000, 999, 3, "auto", True),
+        (1001, 1001, 3, "auto", True),
+        (1002, 1002, 3, "auto", False),
+        (97, 97, 3, "auto", False),
+        (98, 100, 3, "auto", True),
+        (500, 98, 3, "decode", True),
+        (12, 13, 3, "auto", True),
+    ],
+)
+def test_frames_are_counted_by_decoding_where_names_depend_on_it(
+    tmp_path: Path, said: int, decoded: int, samples: int, how: Any, asked: bool
+) -> None:
+    """Near a power of ten, for results beyond the end, and whenever the route says so."""
+    videos = []
+
+    def count(video: Any) -> int:
+        videos.append(video)
+        return decoded
+
+    delivery = make_delivery(tmp_path, [[PLAYER]] * samples, info=video_info(frame_count=said))
+    delivery = replace(delivery, open_video=lambda: io.BytesIO(b"the video"))
+    store = MemoryStorage()
+
+    sink = LightlySink(store, task_name="players", frame_count=how, count_frames=count)
+    receipt = sink.deliver(delivery)
+
+    assert [asked] == [bool(videos)]
+    expected = decoded if asked else said
+    assert expected == receipt.counts["video_frames"]
+    check_tree(store, {delivery.video.name: video_info(frame_count=expected)})
+    assert all(video.closed for video in videos)

@@ -12,7 +12,7 @@ from tasks.sinks.lightly.sink import LightlySink
 from tests.contracts.deliveries import Box, make_delivery, model_predictions
 from tests.contracts.memory_storage import MemoryStorage, contents
 from tests.contracts.sinks import SEEN
-from tests.unit.tasks.sinks.lightly.strict_reader import PLAYER, ROOT, deliver
+from tests.contracts.tree_reader import PLAYER, ROOT, deliver
 
 
 def test_a_task_without_a_file_is_not_listed(tmp_path: Path) -> None:
@@ -41,24 +41,14 @@ def test_the_worker_never_sees_a_task_that_it_cannot_read(tmp_path: Path) -> Non
     assert 6 == len(keys)
 
 
-@pytest.mark.parametrize(
-    ("task", "hint"),
-    [
-        (TaskType.EMBEDDING, "results route"),
-        (TaskType.INSTANCE_SEGMENTATION, "object-detection"),
-        (TaskType.KEYPOINT_DETECTION, "object-detection"),
-        (TaskType.CLASSIFICATION, "object-detection"),
-        (TaskType.SEMANTIC_SEGMENTATION, "object-detection"),
-    ],
-)
-def test_other_kinds_of_prediction_are_refused(tmp_path: Path, task: TaskType, hint: str) -> None:
-    """Nothing is written, and the hint says what can be done."""
-    store, model = MemoryStorage(), model_predictions([[PLAYER]], task=task)
+def test_embeddings_are_refused(tmp_path: Path) -> None:
+    """Nothing is written, and the hint says where they can go."""
+    store, model = MemoryStorage(), model_predictions([[PLAYER]], model="clip", task=TaskType.EMBEDDING)
 
-    with pytest.raises(DeliveryFailed, match=task) as refused:
+    with pytest.raises(DeliveryFailed, match=TaskType.EMBEDDING) as refused:
         LightlySink(store, task_name="players").deliver(make_delivery(tmp_path, [[PLAYER]], models=[model]))
 
-    assert hint in refused.value.hint
+    assert "results route" in refused.value.hint
     assert {} == contents(store)
 
 
