@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from config.routes import LightlyRoute, Route, VideoRoute
+from config.routes import LabelboxRoute, LightlyRoute, Route, VideoRoute
 from config.sources import Source
 
 
@@ -33,7 +33,7 @@ def conflicts(sources: Mapping[int, Source], routes: Mapping[int, Route]) -> Ite
     for i, first in _repeats({i: route.name for i, route in routes.items() if route.name}):
         yield Conflict(("routes", i, "name"), f"routes[{first}] has the same name")
     for i, first in _repeats({i: _target(route) for i, route in routes.items() if _target(route)}):
-        key = "task_name" if isinstance(routes[i], LightlyRoute) else "uri"
+        key = _target_key(routes[i])
         yield Conflict(("routes", i, key), f"routes[{first}] writes to the same place; each would undo the other")
     for i, route in routes.items():
         if isinstance(route, VideoRoute):
@@ -65,10 +65,18 @@ def _containers_of_one_name(sources: Mapping[int, Source]) -> Iterator[Conflict]
 
 def _target(route: Route) -> tuple[str | None, ...] | None:
     """Where the route's files go, which no two routes may share; None if it writes none."""
+    if isinstance(route, LabelboxRoute) and route.upload:
+        return (route.to, route.model, route.model_run)
     store = (route.endpoint_url, route.account)
     if isinstance(route, LightlyRoute):
         return (route.to, *store, route.datasource, route.task_name)
     return (route.to, *store, route.uri) if route.uri else None
+
+
+def _target_key(route: Route) -> str:
+    if isinstance(route, LabelboxRoute) and route.upload:
+        return "model_run"
+    return "task_name" if isinstance(route, LightlyRoute) else "uri"
 
 
 def _videos_found_again(i: int, route: VideoRoute, sources: Mapping[int, Source]) -> Iterator[Conflict]:

@@ -78,6 +78,24 @@ def _api_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _endpoint(url: str) -> str:
+    """Accept the address of an API below a path."""
+    try:
+        sound = re.fullmatch(r"https?://[^/@?#\s]+/[^@?#\s]*", url) and urlsplit(url).port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise refuse_value("is not the address of an API", hide=True)
+    return url.rstrip("/")
+
+
+def _graphql(url: str) -> str:
+    # The SDK makes the address of newer calls by replacing this end.
+    if not url.endswith("/graphql"):
+        raise refuse_value("does not end in /graphql", hide=True)
+    return url
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -146,6 +164,25 @@ class Settings(BaseSettings):
         Field(validation_alias="ROBOFLOW_API_URL", description="Where Roboflow's API is, or a service of your own."),
         Allowed("http:// or https:// and a host, without path, user or query"),
     ] = "https://api.roboflow.com"
+    labelbox_api_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(validation_alias="LABELBOX_API_KEY", description="Key of the workspace that predictions go to."),
+        Allowed("a key"),
+    ] = None
+    labelbox_endpoint: Annotated[
+        str,
+        AfterValidator(_endpoint),
+        AfterValidator(_graphql),
+        Field(validation_alias="LABELBOX_ENDPOINT", description="Where Labelbox' GraphQL API is."),
+        Allowed("http:// or https://, a host and a path that ends in /graphql, without user or query"),
+    ] = "https://api.labelbox.com/graphql"
+    labelbox_rest_endpoint: Annotated[
+        str,
+        AfterValidator(_endpoint),
+        Field(validation_alias="LABELBOX_REST_ENDPOINT", description="Where Labelbox' REST API is."),
+        Allowed("http:// or https://, a host and a path, without user or query"),
+    ] = "https://api.labelbox.com/api/v1"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),
@@ -189,7 +226,9 @@ def _explained(detail: ErrorDetails) -> str:
     variable = str(detail["loc"][0])
     fields = {str(info.validation_alias): name for name, info in Settings.model_fields.items()}
     field = fields[variable]
-    shown = "its value" if field in ("ledger_url", "roboflow_api_key") else quoted(str(detail["input"]))
+    shown = (
+        "its value" if field in ("ledger_url", "roboflow_api_key", "labelbox_api_key") else quoted(str(detail["input"]))
+    )
     message, allowed, suggestion = explain_value(detail, shown)
     meant = f"; did you mean '{suggestion}'?" if suggestion else ""
     return f"{variable}: {message}{meant}\n    allowed: {allowed or allowed_in(Settings, field)}"

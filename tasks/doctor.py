@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from config.pipeline import Pipeline
-from config.routes import LightlyRoute, Route
+from config.routes import LabelboxRoute, LightlyRoute, Route
 from config.settings import Settings
 from config.sources import Source
 from tasks.credentials import Blocks, load_credentials
@@ -33,6 +33,7 @@ from tasks.domain.errors import (
 from tasks.domain.video import SignedUrl, VideoRef, printable
 from tasks.endpoints import endpoint_of, is_private
 from tasks.inference.base import ModelInfo
+from tasks.labelbox_setup import look, open_labelbox
 from tasks.places import ends_early, place_of
 from tasks.run import inference_spec, open_service
 from tasks.storage.base import Storage
@@ -201,6 +202,9 @@ class _Examination:
 
     def _route(self, route: Route) -> None:
         subject = f"route {route.name}"
+        if isinstance(route, LabelboxRoute) and route.upload:
+            self._upload(subject, route)
+            return
         with self._found.trying(subject, "write"):
             place = place_of(route, self._pipeline, self._stores, self._now.date())
             place.check_write()
@@ -208,6 +212,12 @@ class _Examination:
             if isinstance(route, LightlyRoute) and self._models:
                 with self._found.trying(subject, "task"):
                     self._found.ok(subject, "task", _lightly_task(place, route, self._models[0]))
+
+    def _upload(self, subject: str, route: LabelboxRoute) -> None:
+        with self._found.trying(subject, "look up"):
+            box = open_labelbox(self._settings)
+            for sentence in look(box, route, self._pipeline.name, self._models, self._now.date()):
+                self._found.ok(subject, "look up", sentence)
 
     def _results(self) -> None:
         with self._found.trying("results store", "write"):

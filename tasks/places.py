@@ -30,6 +30,8 @@ def check_places(pipeline: Pipeline, settings: Settings, stores: Stores, day: da
         store, prefix = stores.source(source)
         next(store.list(prefix), None)
     for route in pipeline.routes:
+        if not route.location:
+            continue
         try:
             place_of(route, pipeline, stores, day).check_write()
         except ReelrouteError as error:

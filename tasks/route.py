@@ -117,9 +117,10 @@ def finish_batch(run: Run, route: str, sink: Sink, taken: Sequence[tuple[Deliver
     ended = _attempt(lambda: sink.finish(deliveries), route, deliveries[0])
     for delivery, receipt in taken:
         finish = partial(run.ledger.finish_delivery, run.pipeline.name, delivery.job_key, route, run.owner)
-        if isinstance(ended, Trouble):
-            finish(ended.leaves, run.clock(), failure=ended.failure)
-            done.failures[delivery.video.name] = ended.failure
+        trouble = ended if isinstance(ended, Trouble) else _refusal(ended, delivery)
+        if trouble is not None:
+            finish(trouble.leaves, run.clock(), failure=trouble.failure)
+            done.failures[delivery.video.name] = trouble.failure
         else:
             finish(DeliveryState.DELIVERED, run.clock(), outputs=receipt.outputs)
             done.videos.append(delivery.video.name)
@@ -147,13 +148,23 @@ def _attempt(step: Callable[[], T], route: str, delivery: Delivery) -> T | Troub
     try:
         return stamina.retry(on=Retryable, attempts=ATTEMPTS)(step)()
     except ReelrouteError as error:
-        leaves = DeliveryState.PENDING if isinstance(error, Retryable) else DeliveryState.FAILED
-        return Trouble(failure_of("route", error), leaves)
+        return _trouble(error)
     except Exception as error:
         # A fault of ours, or of a library, that nobody foresaw costs this delivery, not the night.
         log.exception("%s: route %s failed unexpectedly", delivery.video, route)
         what = f"{delivery.video}: {type(error).__name__} in route {route}"
         return Trouble(Failure("route", "unexpected", what, "the log has the details"), DeliveryState.FAILED)
+
+
+def _trouble(error: ReelrouteError) -> Trouble:
+    leaves = DeliveryState.PENDING if isinstance(error, Retryable) else DeliveryState.FAILED
+    return Trouble(failure_of("route", error), leaves)
+
+
+def _refusal(ended: Receipt | None, delivery: Delivery) -> Trouble | None:
+    """What a batch's end says against one of its videos, if anything."""
+    error = ended.refused.get(delivery.job_key) if ended else None
+    return _trouble(error) if error else None
 
 
 def prepare(run: Run, job: JobRecord, folder: Path) -> Delivery:

@@ -35,6 +35,7 @@ from tasks.endpoints import any_private
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
+from tasks.labelbox_setup import check_uploads
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
@@ -181,6 +182,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         InputInvalid, LocationMissing: The pipeline file, a setting, a model path or a place is wrong.
         AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
+        OntologyMismatch: Labelbox, which a route uploads to, cannot take what the models predict.
     """
     guard_logs()
     settings = settings or Settings.load()
@@ -197,6 +199,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
         backend, base_url = await stack.enter_async_context(service)
         models = await backend.describe(spec.models)
+        await asyncio.to_thread(check_uploads, pipeline, settings, models, datetime.now(UTC).date())
         yield Run(
             pipeline=pipeline,
             settings=settings,

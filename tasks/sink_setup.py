@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
+from tasks.labelbox_setup import upload_sink
 from tasks.places import place_of
 from tasks.run import Run
 from tasks.sinks.base import Sink
@@ -45,6 +46,8 @@ def _lightly(run: Run, route: LightlyRoute, day: date) -> Sink:
 def _labelbox(run: Run, route: LabelboxRoute, day: date) -> Sink:
     from tasks.sinks.labelbox.sink import LabelboxFileSink
 
+    if route.upload:
+        return upload_sink(run, route, day)
     return LabelboxFileSink(
         _place(run, route, day),
         min_confidence=route.min_confidence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +18,7 @@ from tasks.sinks.base import Delivery
 from tasks.sinks.checks import choose_models, require_frames
 from tasks.sinks.detections import select
 from tasks.sinks.geometry import orientation_warning
+from tasks.sinks.labelbox.features import Feature, FeatureKind
 from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.keyframes import keyframes, segment_bounds
 from tasks.sinks.labelbox.tracks import Track, tracks_of
@@ -92,6 +93,7 @@ class Annotations:
     """
 
     lines: list[Line]
+    features: tuple[Feature, ...]
     counts: dict[str, int]
     warnings: list[str]
 
@@ -135,7 +137,17 @@ def annotate(delivery: Delivery, style: Style) -> Annotations:
         "detections": sum(len(track.sample) for _, track in kept),
         **left_out,
     }
-    return Annotations(lines, counts, warnings)
+    names = dict.fromkeys(style.classes.get(name, name) for model in models for name in model.classes)
+    features = tuple(Feature(name=name, kind=FeatureKind.BOX) for name in names)
+    return Annotations(lines, features, counts, warnings)
+
+
+def expected_features(model: str, task: TaskType, classes: Sequence[str], style: Style) -> tuple[Feature, ...]:
+    """What a model may need of the ontology, as far as is known before it has predicted anything."""
+    if task not in BOXED:
+        return ()
+    names = dict.fromkeys(style.classes.get(name, name) for name in classes)
+    return tuple(Feature(name=name, kind=FeatureKind.BOX) for name in names)
 
 
 def _segments(
