@@ -126,4 +126,5 @@ def playability_warning(info: VideoInfo) -> str | None:
     """Say so if a video is none of the kinds that Labelbox documents; None if it is."""
     if info.codec in CODECS and info.container in CONTAINERS:
         return None
-    return f"Labelbox documents H.264 and H.265 in MP4, and this is {info.codec} in {info.container}: it may not play there"
+    kind = f"{info.codec} in {info.container}"
+    return f"Labelbox documents H.264 and H.265 in MP4, and this is {kind}: it may not play there"
