@@ -14,7 +14,7 @@ from tasks.domain.video import printable
 from tasks.sinks.detections import Selected
 from tasks.sinks.labelbox.features import Feature, FeatureKind, Option
 from tasks.sinks.labelbox.lines import Answer, SubAnswer
-from tasks.sinks.labelbox.mapping import ModelMapping
+from tasks.sinks.labelbox.mapping import ModelMapping, SeenModel
 from tasks.sinks.labelbox.statements import Statements, by_sample
 from tasks.sinks.labelbox.style import Detail
 
@@ -34,7 +34,7 @@ class Other:
         said: What it says of whole frames, if it has no detections.
     """
 
-    def __init__(self, mapping: ModelMapping, found: Selected | None, said: Statements | None) -> None:
+    def __init__(self, mapping: SeenModel, found: Selected | None, said: Statements | None) -> None:
         self.mapping, self.found, self.said = mapping, found, said
 
 
@@ -50,7 +50,7 @@ class Details:
         DeliveryFailed: A model is asked that the job does not have, or a gaze of a model without.
     """
 
-    def __init__(self, mapping: ModelMapping, found: Selected, others: Mapping[str, Other]) -> None:
+    def __init__(self, mapping: SeenModel, found: Selected, others: Mapping[str, Other]) -> None:
         self._mapping, self._others = mapping, others
         self._found = found
         self._answers = [(detail, self._ask(detail)) for detail in mapping.style.details]
@@ -104,7 +104,7 @@ class Details:
         if gaze is None:
             if len(self._found.row):
                 raise DeliveryFailed(
-                    f"model {printable(self._mapping.model.model)!r} has no direction to tell of its boxes",
+                    f"model {printable(self._mapping.key)!r} has no direction to tell of its boxes",
                     hint="`of: direction` is for the model `gaze`",
                 )
             return []
@@ -125,7 +125,7 @@ class Details:
             kept[row] = tuple(sorted(surest)) if detail.many else tuple(surest[:1])
         return kept
 
-    def _whole_frames(self, mapping: ModelMapping, said: Statements) -> dict[int, dict[str, float]]:
+    def _whole_frames(self, mapping: SeenModel, said: Statements) -> dict[int, dict[str, float]]:
         """What is said of a frame is said of each box in it."""
         at = {
             sample: {
@@ -137,7 +137,7 @@ class Details:
         samples = self._mapping.model.objects.sample[self._found.row].tolist()
         return {row: at[sample] for row, sample in zip(self._found.row.tolist(), samples, strict=True) if sample in at}
 
-    def _covered(self, mapping: ModelMapping, theirs: Selected) -> dict[int, dict[str, float]]:
+    def _covered(self, mapping: SeenModel, theirs: Selected) -> dict[int, dict[str, float]]:
         """Each of the other model's objects tells of the box that covers most of it, if it is most of it."""
         own_sample = self._mapping.model.objects.sample[self._found.row]
         their_sample = mapping.model.objects.sample[theirs.row]
@@ -189,7 +189,7 @@ def _asked(mapping: ModelMapping, detail: Detail, others: Mapping[str, object]) 
     if detail.of not in others:
         known = ", ".join(sorted({"confidence", "class", "direction", *others}))
         raise DeliveryFailed(
-            f"boxes of model {printable(mapping.model.model)!r} are to be told of by {printable(detail.of)!r}, "
+            f"boxes of model {printable(mapping.key)!r} are to be told of by {printable(detail.of)!r}, "
             "which is no other model of this job",
             hint=f"`of` may be {known}",
         )

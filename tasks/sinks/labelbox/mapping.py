@@ -25,19 +25,23 @@ class ModelMapping:
     """What one model's predictions become.
 
     Args:
-        model: Its predictions of this video.
-        known: Its class names as the service's control plane gave them; may be empty.
+        key: The model's key in results.
+        task: What it predicts.
+        classes: Its class names, as far as they are known.
+        keypoints: Names of its keypoints, as far as they are known.
 
     Raises:
         DeliveryFailed: The style asks for a kind that the model's predictions cannot become.
     """
 
-    def __init__(self, model: ModelPredictions, known: Sequence[str], style: Style) -> None:
-        self.model = model
-        self.style = style.models.get(model.model, ModelStyle())
-        self.task = TaskType.EMBEDDING if model.model == "clip" else model.task
+    def __init__(
+        self, key: str, task: TaskType, classes: Sequence[str], style: Style, *, keypoints: Sequence[str] = ()
+    ) -> None:
+        self.key = key
+        self.task = task
+        self.style = style.models.get(key, ModelStyle())
         self._route = style
-        self._known = known
+        self._classes, self._keypoints = classes, keypoints
         default, self._possible = POSSIBLE[self.task]
         self.kinds = () if self.style.silent else self.style.kinds or default
         self._require(self.kinds)
@@ -52,13 +56,13 @@ class ModelMapping:
     @property
     def question_name(self) -> str:
         """The name of that question."""
-        return self.style.name or self.model.model
+        return self.style.name or self.key
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names that the model may give: those known, then others that were seen; without omitted ones."""
+        """Class names that the model may give, as far as they are known, without omitted ones."""
         prompts = self.style.prompts
-        names = prompts.names if self.task is TaskType.EMBEDDING and prompts else (*self._known, *self.model.classes)
+        names = prompts.names if self.task is TaskType.EMBEDDING and prompts else self._classes
         return tuple(name for name in dict.fromkeys(names) if not self.omits(name))
 
     def omits(self, class_name: str) -> bool:
@@ -105,7 +109,7 @@ class ModelMapping:
         choice = self._choice(class_name)
         named = choice.keypoints if isinstance(choice, ClassStyle) else {}
         landmarks = _LANDMARKS if self.task is TaskType.GAZE else ()
-        slots = dict.fromkeys((*landmarks, *self.style.keypoints, *named, *self.model.keypoint_classes))
+        slots = dict.fromkeys((*landmarks, *self.style.keypoints, *named, *self._keypoints))
         return tuple(dict.fromkeys(self.keypoint(class_name, slot) for slot in slots))
 
     def sub_question(self, path: tuple[str, ...]) -> str:
@@ -168,10 +172,24 @@ class ModelMapping:
             if kind not in self._possible:
                 known = ", ".join(dict.fromkeys(self._possible))
                 raise DeliveryFailed(
-                    f"model {printable(self.model.model)!r} makes {self.task} predictions, which cannot become "
+                    f"model {printable(self.key)!r} makes {self.task} predictions, which cannot become "
                     f"a {kind} in Labelbox",
                     hint=f"change `kind` of this model, or of its classes, in the route; it may be {known}",
                 )
+
+
+class SeenModel(ModelMapping):
+    """The same, of a model whose predictions of a video are at hand.
+
+    Args:
+        model: These predictions.
+        known: Its class names as the service's control plane gave them; may be empty.
+    """
+
+    def __init__(self, model: ModelPredictions, known: Sequence[str], style: Style) -> None:
+        task = TaskType.EMBEDDING if model.model == "clip" else model.task
+        super().__init__(model.model, task, (*known, *model.classes), style, keypoints=model.keypoint_classes)
+        self.model = model
 
 
 def merged(features: Sequence[Feature]) -> tuple[Feature, ...]:

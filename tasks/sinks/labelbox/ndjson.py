@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from tasks.sinks.labelbox.features import Feature
 from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.limits import playing_warnings, require_importable
 from tasks.sinks.labelbox.lines import DataRow, Line, Lines
-from tasks.sinks.labelbox.mapping import ModelMapping, merged
+from tasks.sinks.labelbox.mapping import ModelMapping, SeenModel, merged
 from tasks.sinks.labelbox.objects import ObjectDraft, drafts_of, sightings
 from tasks.sinks.labelbox.places import PER_PIXEL, Places
 from tasks.sinks.labelbox.statements import Statements, statements_of
@@ -84,13 +84,25 @@ def features_of(delivery: Delivery, style: Style) -> tuple[Feature, ...]:
     return _features(_mappings(delivery, style)[0])
 
 
-def _mappings(delivery: Delivery, style: Style) -> tuple[list[ModelMapping], list[str]]:
+def expected_features(models: Iterable[tuple[str, TaskType, Sequence[str]]], style: Style) -> tuple[Feature, ...]:
+    """What models may need of an ontology, as far as that is known before they have predicted anything.
+
+    Args:
+        models: Of each model of a job the key in its results, what it predicts, and its classes.
+
+    Raises:
+        DeliveryFailed: The predictions cannot become what the style asks for.
+    """
+    return _features([ModelMapping(key, task, classes, style) for key, task, classes in models])
+
+
+def _mappings(delivery: Delivery, style: Style) -> tuple[list[SeenModel], list[str]]:
     """What becomes of each model, and a warning for each that can become nothing."""
     found = [
-        ModelMapping(model, delivery.model_classes.get(model.model, ()), style) for model in delivery.predictions.models
+        SeenModel(model, delivery.model_classes.get(model.model, ()), style) for model in delivery.predictions.models
     ]
     usable = [one for one in found if one.task is not TaskType.EMBEDDING or one.style.prompts is not None]
-    left_out = [one.model.model for one in found if one not in usable and not one.style.silent]
+    left_out = [one.key for one in found if one not in usable and not one.style.silent]
     warnings = [
         f"model {printable(name)!r} was left out: it predicts embeddings, and the route names no prompts"
         for name in left_out
@@ -109,7 +121,7 @@ def _features(mappings: Sequence[ModelMapping]) -> tuple[Feature, ...]:
             )
     needed = []
     for one in mappings:
-        others = {other.model.model: other for other in mappings if other is not one}
+        others = {other.key: other for other in mappings if other is not one}
         needed += one.features(detail_features(one, others))
     return merged(needed)
 
@@ -122,21 +134,21 @@ class _Making:
         warnings: For the receipt; complete when all drafts are made.
     """
 
-    def __init__(self, delivery: Delivery, style: Style, mappings: Sequence[ModelMapping]) -> None:
+    def __init__(self, delivery: Delivery, style: Style, mappings: Sequence[SeenModel]) -> None:
         self._delivery, self._style, self._mappings = delivery, style, mappings
         self._row = DataRow(global_key(delivery.video.uri))
         self._timeline = _timeline(delivery, style)
         self.left_out = Counter[str]()
         self.warnings: list[str] = []
-        self._found = {one.model.model: self._select(one) for one in mappings if one.task in BOXED}
+        self._found = {one.key: self._select(one) for one in mappings if one.task in BOXED}
 
-    def drafts(self, mapping: ModelMapping) -> Iterator[ObjectDraft | AnswerDraft]:
+    def drafts(self, mapping: SeenModel) -> Iterator[ObjectDraft | AnswerDraft]:
         """Make the drafts of one model, in no order."""
         if mapping.style.silent:
             return
         found, identity = (
-            self._found.get(mapping.model.model),
-            (_NAMESPACE, f"{self._delivery.job_key}/{mapping.model.model}"),
+            self._found.get(mapping.key),
+            (_NAMESPACE, f"{self._delivery.job_key}/{mapping.key}"),
         )
         if found is not None:
             self.left_out.update(found.left_out)
@@ -144,13 +156,11 @@ class _Making:
         if mapping.question is not None:
             said = statements_of(mapping, found)
             if said.unread:
-                name = printable(mapping.model.model)
+                name = printable(mapping.key)
                 self.warnings.append(f"model {name!r}: {said.unread} label maps cannot be read: nobody looked, then")
             yield from Answers(mapping, said, self._timeline, self._row, identity).drafts()
 
-    def _objects(
-        self, mapping: ModelMapping, found: Selected, identity: tuple[uuid.UUID, str]
-    ) -> Iterator[ObjectDraft]:
+    def _objects(self, mapping: SeenModel, found: Selected, identity: tuple[uuid.UUID, str]) -> Iterator[ObjectDraft]:
         model = mapping.model
         tracks = list(tracks_of(model, found))
         changed = sum(track.classes > 1 for track in tracks)
@@ -172,19 +182,19 @@ class _Making:
             identity,
         )
 
-    def _others(self, mapping: ModelMapping) -> dict[str, Other]:
+    def _others(self, mapping: SeenModel) -> dict[str, Other]:
         """Other models of the job, with what they found or said."""
         asked = {detail.of for detail in mapping.style.details}
         return {
-            other.model.model: Other(other, self._found.get(other.model.model), self._said(other))
+            other.key: Other(other, self._found.get(other.key), self._said(other))
             for other in self._mappings
-            if other is not mapping and other.model.model in asked
+            if other is not mapping and other.key in asked
         }
 
-    def _said(self, other: ModelMapping) -> Statements | None:
+    def _said(self, other: SeenModel) -> Statements | None:
         return None if other.task in BOXED else statements_of(other, None, every=True)
 
-    def _select(self, mapping: ModelMapping) -> Selected:
+    def _select(self, mapping: SeenModel) -> Selected:
         return select(
             mapping.model,
             self._delivery.info,

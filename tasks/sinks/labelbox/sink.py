@@ -8,7 +8,7 @@ import msgspec
 
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.labelbox.ndjson import annotate, features_of
-from tasks.sinks.labelbox.ontology import ONTOLOGY, completed
+from tasks.sinks.labelbox.ontology_file import ONTOLOGY, completed
 from tasks.sinks.labelbox.style import Style
 from tasks.sinks.swap import swap
 from tasks.storage.base import Storage

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import Bool, Int64, ModelPredictions, TaskType
 from tasks.sinks.detections import Selected
-from tasks.sinks.labelbox.mapping import ModelMapping
+from tasks.sinks.labelbox.mapping import SeenModel
 from tasks.sinks.labelbox.style import BOXED, Kind, Prompts
 
 Float64 = NDArray[np.float64]
@@ -47,7 +47,7 @@ class Statements:
     unread: int = 0
 
 
-def statements_of(mapping: ModelMapping, found: Selected | None, *, every: bool = False) -> Statements:
+def statements_of(mapping: SeenModel, found: Selected | None, *, every: bool = False) -> Statements:
     """Say what the model says of each frame, as far as it is sure enough and the class is not omitted.
 
     Args:
@@ -107,7 +107,7 @@ def _presence(model: ModelPredictions, found: Selected) -> Statements:
     return Statements(model.classes, sample[kept], code[kept], found.confidence[kept], model.inferred)
 
 
-def _texts(model: ModelPredictions, found: Selected, mapping: ModelMapping) -> Statements:
+def _texts(model: ModelPredictions, found: Selected, mapping: SeenModel) -> Statements:
     """What the classes in a frame spell, read as lines of text; as sure as they are on average."""
     sample = model.objects.sample[found.row].astype(np.int64)
     codes: dict[str, int] = {}
