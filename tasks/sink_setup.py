@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
+from tasks.labelbox_style import labelbox_style
 from tasks.places import place_of
 from tasks.run import Run
 from tasks.sinks.base import Sink
 from tasks.storage.base import Storage
-
-if TYPE_CHECKING:
-    from tasks.sinks.labelbox.style import Style
 
 
 def open_sinks(run: Run) -> dict[str, Sink]:
@@ -49,18 +47,6 @@ def _labelbox(run: Run, route: LabelboxRoute, day: date) -> Sink:
     from tasks.sinks.labelbox.sink import LabelboxFileSink
 
     return LabelboxFileSink(_place(run, route, day), labelbox_style(route))
-
-
-def labelbox_style(route: LabelboxRoute) -> Style:
-    """How predictions become annotations, as a labelbox route says it."""
-    from tasks.sinks.labelbox.style import Style
-
-    return Style(
-        min_confidence=route.min_confidence,
-        max_gap=route.max_gap,
-        keyframe_tolerance=route.keyframe_tolerance,
-        classes=route.classes or {},
-    )
 
 
 def _video(run: Run, route: VideoRoute, day: date) -> Sink:
