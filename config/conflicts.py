@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from config.annotations import ATTRIBUTES
+from config.inference import Inference, project_of
+from config.problems import quoted
 from config.routes import LabelboxRoute, LightlyRoute, Route, VideoRoute
 from config.sources import Source
 
@@ -24,8 +27,10 @@ class Conflict:
     allowed: str = ""
 
 
-def conflicts(sources: Mapping[int, Source], routes: Mapping[int, Route]) -> Iterator[Conflict]:
-    """Find what does not fit together, by the parts' positions in the file."""
+def conflicts(
+    sources: Mapping[int, Source], routes: Mapping[int, Route], inference: Inference | None
+) -> Iterator[Conflict]:
+    """Find what does not fit together, by the parts' positions in the file; without inference, in the rest."""
     for i, first in _repeats({i: source.uri for i, source in sources.items()}):
         message = f"sources[{first}] lists the same place; put both into one source"
         yield Conflict(("sources", i, "uri"), message)
@@ -38,6 +43,9 @@ def conflicts(sources: Mapping[int, Source], routes: Mapping[int, Route]) -> Ite
     for i, route in routes.items():
         if isinstance(route, VideoRoute):
             yield from _videos_found_again(i, route, sources)
+        if isinstance(route, LabelboxRoute) and inference is not None:
+            models = [project_of(model) for model in (inference.model, *inference.additional_models)]
+            yield from _other_models(i, route, models)
         if isinstance(route, LightlyRoute) and route.input_root is not None:
             yield from _sources_outside(i, route.input_root, sources)
 
@@ -90,6 +98,20 @@ def _videos_found_again(i: int, route: VideoRoute, sources: Mapping[int, Source]
             advice = f", or exclude: ['{guards[0]}'] in that source" if guards else ""
             message = f"the copies would be found by sources[{s}] as new videos, and paid for"
             yield Conflict(("routes", i, "uri"), message, f"a folder outside of the source{advice}")
+
+
+def _other_models(i: int, route: LabelboxRoute, models: Sequence[str]) -> Iterator[Conflict]:
+    """A model that is misspelled would be treated like any other, without a word."""
+    for name, model in (route.models or {}).items():
+        if name not in models:
+            yield Conflict(
+                ("routes", i, "models", name), f"this pipeline has no model {quoted(name)}", ", ".join(models)
+            )
+        for d, detail in enumerate(model.details):
+            others = [*ATTRIBUTES, *(other for other in models if other != name)]
+            if detail.of not in others:
+                path = ("routes", i, "models", name, "details", d, "of")
+                yield Conflict(path, f"{quoted(detail.of)} is no other model of this pipeline", ", ".join(others))
 
 
 def _sources_outside(i: int, root: str, sources: Mapping[int, Source]) -> Iterator[Conflict]:

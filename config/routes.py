@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from config.access import LOCATIONS, Account, Credentials, EndpointUrl
+from config.annotations import Classes, ClassTools, ModelAnnotations, Omitted
 from config.available import available_forms
 from config.fields import (
     THRESHOLD,
@@ -131,7 +132,9 @@ class LightlyRoute(RouteSettings):
 
 
 class LabelboxRoute(RouteSettings):
-    """Write predictions as Labelbox takes them: objects tracked through time."""
+    """Write predictions as Labelbox takes them: objects tracked through time, answers for ranges of frames."""
+
+    parts: ClassVar[dict[str, type[Section]]] = {"classes": ClassTools, "models": ModelAnnotations}
 
     to: Annotated[Literal["labelbox"], Field(description="Predictions for Labelbox."), Allowed("labelbox")]
     upload: Annotated[
@@ -214,13 +217,19 @@ class LabelboxRoute(RouteSettings):
     ] = timedelta(seconds=2)
     keyframe_tolerance: Annotated[
         Number,
-        Field(ge=0, description="Pixels by which a box may be off where keyframes are thinned out."),
+        Field(ge=0, description="Pixels by which a place may be off where keyframes are thinned out."),
         Allowed("a number from 0 up, in pixels of the video"),
     ] = 2.0
     classes: Annotated[
-        dict[Name, Name] | None,
-        Field(description="What a class is called in the ontology, where it has another name there."),
-        Allowed("the model's class names, each with its name in Labelbox"),
+        Classes | None,
+        Field(description="What a class is called in the ontology, or which tools it becomes there and their names."),
+        Allowed("the model's class names, each with its name in Labelbox, or with tools and their names"),
+    ] = None
+    omit: Omitted = ()
+    models: Annotated[
+        dict[Name, ModelAnnotations] | None,
+        Field(description="What is special about a model's predictions."),
+        Allowed("models of the pipeline, by project slug, each with the keys of a model"),
     ] = None
 
     @field_validator("uri")

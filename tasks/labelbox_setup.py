@@ -13,12 +13,12 @@ from config.settings import Settings
 from tasks.domain.errors import AuthRefused, ReelrouteError
 from tasks.domain.video import SignedUrl, VideoRef
 from tasks.inference.base import ModelInfo
+from tasks.labelbox_style import labelbox_style
 from tasks.sinks.base import Sink
 
 if TYPE_CHECKING:  # the SDK takes a second to load
     from tasks.run import Run
     from tasks.sinks.labelbox.api import Labelbox
-    from tasks.sinks.labelbox.ndjson import Style
     from tasks.sinks.labelbox.workspace import Names
 
 
@@ -63,13 +63,6 @@ def names_of(route: LabelboxRoute, pipeline: str, day: date) -> Names:
     )
 
 
-def style_of(route: LabelboxRoute) -> Style:
-    """How the route makes annotations of predictions."""
-    from tasks.sinks.labelbox.ndjson import Style
-
-    return Style(route.min_confidence, route.max_gap, route.keyframe_tolerance, route.classes or {})
-
-
 def check_uploads(pipeline: Pipeline, settings: Settings, models: Sequence[ModelInfo], day: date) -> None:
     """Ask Labelbox whether every upload of a run can work, before anything is paid; changes nothing.
 
@@ -90,11 +83,8 @@ def look(box: Labelbox, route: LabelboxRoute, pipeline: str, models: Sequence[Mo
     from tasks.sinks.labelbox.ndjson import expected_features
     from tasks.sinks.labelbox.workspace import Workspace
 
-    features = [
-        feature
-        for model in models
-        for feature in expected_features(model.ref.project, model.task, model.classes, style_of(route))
-    ]
+    described = [(info.ref.project, info.task, info.classes) for info in models]
+    features = expected_features(described, labelbox_style(route))
     found = [f"workspace '{box.workspace()}'"]
     return found + Workspace(box, names_of(route, pipeline, day)).look(features)
 
@@ -113,7 +103,7 @@ def upload_sink(run: Run, route: LabelboxRoute, day: date) -> Sink:
     return LabelboxUploadSink(
         open_labelbox(run.settings),
         names=names_of(route, run.pipeline.name, day),
-        style=style_of(route),
+        style=labelbox_style(route),
         sign=sign,
         steps=ProjectSteps(
             batch=route.batch,

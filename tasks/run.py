@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import os
 import random
-import re
 import secrets
 import shutil
 import socket
@@ -19,12 +18,13 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from config.inference import is_file
+from config.inference import is_file, project_of
 from config.load import load_pipeline
 from config.pipeline import Pipeline
 from config.settings import Settings
@@ -36,6 +36,7 @@ from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
 from tasks.labelbox_setup import check_uploads
+from tasks.labelbox_style import check_styles, fingerprint_of
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
@@ -118,10 +119,10 @@ class Run:
         """Sleep, unless or until the run is asked to stop; say whether to go on."""
         return await self.stop.pause(self.sleep(seconds))
 
-    @property
+    @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Route name -> hash of what the route does."""
-        return {route.name: route.fingerprint() for route in self.pipeline.routes}
+        """Route name -> hash of what the route does, and of the files that it reads."""
+        return {route.name: fingerprint_of(route) for route in self.pipeline.routes}
 
     async def move(self, job: JobRecord, to: JobState, **facts: Any) -> JobRecord:
         """Record a move of a job that we hold; see :meth:`tasks.ledger.base.Ledger.move`."""
@@ -179,7 +180,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     """Load a pipeline and open what it needs; close everything at the end.
 
     Raises:
-        InputInvalid, LocationMissing: The pipeline file, a setting, a model path or a place is wrong.
+        InputInvalid, LocationMissing: The pipeline file, a setting, a file that it names or a place is wrong.
         AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
         OntologyMismatch: Labelbox, which a route uploads to, cannot take what the models predict.
@@ -199,6 +200,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
         backend, base_url = await stack.enter_async_context(service)
         models = await backend.describe(spec.models)
+        check_styles(pipeline, models)
         await asyncio.to_thread(check_uploads, pipeline, settings, models, datetime.now(UTC).date())
         yield Run(
             pipeline=pipeline,
@@ -261,7 +263,7 @@ def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
         path = Path(text).expanduser().resolve()
         if not path.is_file():
             raise InputInvalid(f"model file {text} does not exist", hint="give a path to an .onnx file, or oidv4/1")
-        project = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
+        project = project_of(str(path))
         if project in files:
             raise InputInvalid(f"two model files are both named {project}", hint="rename one of the files")
         files[project] = path

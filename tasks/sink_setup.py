@@ -8,6 +8,7 @@ from typing import Any
 
 from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
 from tasks.labelbox_setup import upload_sink
+from tasks.labelbox_style import labelbox_style
 from tasks.places import place_of
 from tasks.run import Run
 from tasks.sinks.base import Sink
@@ -48,13 +49,7 @@ def _labelbox(run: Run, route: LabelboxRoute, day: date) -> Sink:
 
     if route.upload:
         return upload_sink(run, route, day)
-    return LabelboxFileSink(
-        _place(run, route, day),
-        min_confidence=route.min_confidence,
-        max_gap=route.max_gap,
-        keyframe_tolerance=route.keyframe_tolerance,
-        classes=route.classes,
-    )
+    return LabelboxFileSink(_place(run, route, day), labelbox_style(route))
 
 
 def _video(run: Run, route: VideoRoute, day: date) -> Sink:

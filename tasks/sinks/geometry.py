@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed
-from tasks.domain.predictions import Bool, Float32, Int64, ModelPredictions
+from tasks.domain.predictions import Bool, Float32, Int32, Int64, ModelPredictions
 from tasks.domain.video import VideoInfo
 
 Float64 = NDArray[np.float64]
@@ -56,13 +56,35 @@ def place_boxes(model: ModelPredictions, info: VideoInfo, *, upright: bool) -> P
             f"model {model.model!r} predicted a box that is no box (NaN, infinite or of negative size)",
             hint="the results cannot be trusted; the results route still keeps them as they came",
         )
-    edges = edges_of(objects.box)
-    size_of_row = model.image_size[objects.sample]
-    for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist():
-        rows = (size_of_row == (width, height)).all(axis=1)
-        edges[rows] = _placed(edges[rows], (width, height), info, upright=upright)
+    edges = _place(model, info, edges_of(objects.box), objects.sample, upright=upright)
     frame = info.display_size if upright else (info.width, info.height)
     return PlacedBoxes(edges, *frame)
+
+
+def place_points(
+    model: ModelPredictions, info: VideoInfo, points: NDArray[np.floating], sample: Int64 | Int32, *, upright: bool
+) -> Float64:
+    """Give points of the inferred images in pixels of the upright frame, or of the coded one.
+
+    Args:
+        points: [K, 2] x, y; may lie beyond the frame.
+        sample: [K] the sample that each belongs to.
+
+    Raises:
+        DeliveryFailed: An inferred image has neither shape of the video.
+    """
+    corners = np.tile(points.astype(np.float64), 2)
+    return _place(model, info, corners, sample, upright=upright)[:, :2]
+
+
+def require_shape(model: ModelPredictions, info: VideoInfo) -> None:
+    """Refuse predictions of images that are no scaling of the video's frame.
+
+    Raises:
+        DeliveryFailed: An inferred image has neither shape of the video.
+    """
+    for width, height in _inferred_sizes(model):
+        _is_upright((width, height), info)
 
 
 def edges_of(box: Float32) -> Float64:
@@ -116,6 +138,21 @@ def orientation_warning(info: VideoInfo) -> str | None:
     if info.rotation % 360 and info.display_size == (info.width, info.height):
         return f"the video is stored turned by {info.rotation} degrees; its boxes are taken as of the upright picture"
     return None
+
+
+def _inferred_sizes(model: ModelPredictions) -> list[Size]:
+    return [(width, height) for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist()]
+
+
+def _place(
+    model: ModelPredictions, info: VideoInfo, edges: Float64, sample: Int64 | Int32, *, upright: bool
+) -> Float64:
+    """Place boxes of any samples of the model; each sample's image has its own size."""
+    size_of_row = model.image_size[sample]
+    for size in _inferred_sizes(model):
+        rows = (size_of_row == size).all(axis=1)
+        edges[rows] = _placed(edges[rows], size, info, upright=upright)
+    return edges
 
 
 def _placed(edges: Float64, inferred: Size, info: VideoInfo, *, upright: bool) -> Float64:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.domain.errors import OntologyMismatch
 from tasks.domain.video import printable
-from tasks.sinks.labelbox.features import Feature, FeatureKind, Option
+from tasks.sinks.labelbox.features import Feature, Option
 
 _KINDS = {
     "rectangle": "box",
@@ -60,40 +60,6 @@ def _color(name: str) -> str:
     """The same bright colour for a name wherever it appears."""
     hue = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:2], "big") / 65536
     return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hsv_to_rgb(hue, 0.9, 0.95))
-
-
-def merge(features: Iterable[Feature]) -> tuple[Feature, ...]:
-    """Put needs together: one feature per name, with the options and questions of all.
-
-    Raises:
-        OntologyMismatch: Two of them need one name for two kinds.
-    """
-    merged: dict[str, Feature] = {}
-    for feature in features:
-        there = merged.get(feature.name)
-        merged[feature.name] = _both(there, feature) if there else feature
-    return tuple(merged.values())
-
-
-def _both(one: Feature, other: Feature) -> Feature:
-    if (one.kind, one.by_frames) != (other.kind, other.by_frames):
-        raise OntologyMismatch(
-            f"{_named(one.name)} would be {_described(one)} and {_described(other)} at once",
-            hint="give one of the classes another name in the route's `classes`",
-        )
-    options = {option.name: option for option in one.options}
-    for option in other.options:
-        inner = (
-            merge((*options[option.name].classifications, *option.classifications)) if option.name in options else ()
-        )
-        options[option.name] = Option(name=option.name, classifications=inner) if inner else option
-    return Feature(
-        name=one.name,
-        kind=one.kind,
-        by_frames=one.by_frames,
-        options=tuple(options.values()),
-        classifications=merge((*one.classifications, *other.classifications)),
-    )
 
 
 def additions(ontology: dict[str, Any], features: Sequence[Feature], name: str) -> list[dict[str, Any]]:
@@ -200,8 +166,3 @@ def _article(kind: str) -> str:
 
 def _named(name: str) -> str:
     return repr(printable(name))
-
-
-def kinds_of(features: Iterable[Feature]) -> str:
-    """Features in words, for people: ``player (box), weather (radio)``."""
-    return ", ".join(f"{printable(feature.name)} ({_KINDS[FeatureKind(feature.kind).value]})" for feature in features)

@@ -8,14 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from tasks.domain.errors import AccessDenied, DataRowRefused, ReelrouteError, StillProcessing, VideoTooLarge
-from tasks.domain.video import SignedUrl, VideoInfo, VideoRef
+from tasks.domain.video import SignedUrl, VideoRef
 from tasks.sinks.labelbox.api import Labelbox
 from tasks.sinks.labelbox.chunks import Staged
 
-# Labelbox documentation, "Limits" and "Video".
+# Labelbox documentation, "Limits": a file that is uploaded to it, not read by URL.
 LARGEST_UPLOAD = 256 * 1000 * 1000
-CODECS = frozenset({"h264", "hevc"})
-CONTAINERS = frozenset({"mp4", "mov"})
 
 Refusals = dict[str, ReelrouteError]  # by job key
 Sign = Callable[[VideoRef], SignedUrl]
@@ -120,11 +118,3 @@ def wait_for_processing(box: Labelbox, videos: Sequence[Staged]) -> Refusals:
             for staged in pending.values()
         }
     return {}
-
-
-def playability_warning(info: VideoInfo) -> str | None:
-    """Say so if a video is none of the kinds that Labelbox documents; None if it is."""
-    if info.codec in CODECS and info.container in CONTAINERS:
-        return None
-    kind = f"{info.codec} in {info.container}"
-    return f"Labelbox documents H.264 and H.265 in MP4, and this is {kind}: it may not play there"

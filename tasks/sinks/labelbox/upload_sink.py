@@ -12,7 +12,7 @@ from tasks.sinks.labelbox.chunks import Staged, stage
 from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.imports import Imports
 from tasks.sinks.labelbox.journal import Journal
-from tasks.sinks.labelbox.ndjson import Style, annotate
+from tasks.sinks.labelbox.ndjson import annotate
 from tasks.sinks.labelbox.patience import NotThere
 from tasks.sinks.labelbox.project import ProjectSteps, import_annotations, put_into_project
 from tasks.sinks.labelbox.rows import (
@@ -20,9 +20,9 @@ from tasks.sinks.labelbox.rows import (
     RowSource,
     Sign,
     make_rows,
-    playability_warning,
     wait_for_processing,
 )
+from tasks.sinks.labelbox.style import Style
 from tasks.sinks.labelbox.upload import RunUpload
 from tasks.sinks.labelbox.workspace import Names, Place, Workspace
 
@@ -73,11 +73,8 @@ class LabelboxUploadSink:
             lines=lines,
             features=annotations.features,
         )
-        warnings = [*annotations.warnings]
-        if unusual := playability_warning(delivery.info):
-            warnings.append(unusual)
         place = f"labelbox:{names.model}/{names.model_run}"
-        return Receipt(outputs=(place,), counts=annotations.counts, warnings=tuple(warnings))
+        return Receipt(outputs=(place,), counts=annotations.counts, warnings=tuple(annotations.warnings))
 
     def finish(self, delivered: Sequence[Delivery]) -> Receipt | None:
         """Upload a batch; the receipt says which of its videos did not make it.

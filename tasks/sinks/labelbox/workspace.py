@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from tasks.domain.errors import InputInvalid, OntologyMismatch
 from tasks.sinks.labelbox.api import Labelbox, Ontology
 from tasks.sinks.labelbox.features import Feature
-from tasks.sinks.labelbox.ontology import additions, merge, normalized
+from tasks.sinks.labelbox.mapping import merged
+from tasks.sinks.labelbox.ontology import additions, normalized
 from tasks.sinks.labelbox.project import connect
 
 # Two routes of one run must not both make the same thing; other processes are told apart by `settle`.
@@ -79,7 +80,7 @@ class Workspace:
                 Nothing was changed.
         """
         with _ONE_AT_A_TIME:
-            needed = merge((*self._needed, *features))
+            needed = merged((*self._needed, *features))
             if self._place is None or needed != self._needed:
                 ontology = self._ontology(needed)
                 self._place = self._place or self._opened(ontology)
@@ -105,7 +106,7 @@ class Workspace:
         found.append(_sentence("dataset", names.dataset, datasets))
         ontologies = self.box.ontologies(names.ontology)
         if ontologies:
-            missing = self._compared(ontologies[0], merge(features))
+            missing = self._compared(ontologies[0], merged(features))
             added = ", ".join(repr(one["name"]) for one in missing)
             found.append(f"ontology '{names.ontology}' fits" + (f"; {added} will be added to it" if added else ""))
         else:

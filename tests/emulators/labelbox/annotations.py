@@ -200,7 +200,8 @@ def _text(answer: Any, row: dict[str, Any], *, by_frames: bool) -> Errors:
     if not by_frames:
         return [] if isinstance(answer, str) and answer else [("ValidationError", "{'answer': ['Not a text.']}")]
     errors = Errors()
-    for one in answer if isinstance(answer, list) and answer else [None]:
+    parts: list[Any] = answer if isinstance(answer, list) and answer else [None]
+    for one in parts:
         if not isinstance(one, dict) or set(one) != {"value", "frames"} or not isinstance(one["value"], str):
             return [("ValidationError", "{'answer': ['Not a text for frames.']}")]
         errors += _ranges(one["frames"], row)
@@ -209,7 +210,8 @@ def _text(answer: Any, row: dict[str, Any], *, by_frames: bool) -> Errors:
 
 def _ranges(ranges: Any, row: dict[str, Any]) -> Errors:
     last = 0
-    for one in ranges if isinstance(ranges, list) and ranges else [None]:
+    parts: list[Any] = ranges if isinstance(ranges, list) and ranges else [None]
+    for one in parts:
         sound = isinstance(one, dict) and set(one) == {"start", "end"} and all(type(v) is int for v in one.values())
         if not sound or not last < one["start"] <= one["end"] <= row["frames"]:
             return [("ValidationError", f"frames {one} are not after {last} and up to {row['frames']}")]

@@ -154,7 +154,8 @@ def execute(operation: Operation, variables: Mapping[str, Any], roots: Mapping[s
         if variables.get(name) is None:
             raise Refused("GRAPHQL_VALIDATION_FAILED", f'Variable "${name}" of a required type was not provided')
     given = {name: variables.get(name) for name in operation.declared}
-    return _projected(dict(roots), operation.selections, given, operation.kind)
+    answer: dict[str, Any] = _projected(dict(roots), operation.selections, given, operation.kind)
+    return answer
 
 
 def _projected(value: Any, selections: list[Selection], given: Mapping[str, Any], path: str) -> Any:

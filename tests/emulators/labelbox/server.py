@@ -248,9 +248,9 @@ def _read(content_type: str, raw: bytes) -> tuple[dict[str, Any], bytes | None]:
         b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + raw, policy=email.policy.HTTP
     )
     parts: dict[str, bytes] = {}
-    for part in message.iter_parts():  # type: ignore[attr-defined]
+    for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
-        parts[str(name)] = part.get_payload(decode=True)
+        parts[str(name)] = bytes(part.get_payload(decode=True))  # type: ignore[arg-type]
     operations = json.loads(parts.pop("operations"))
     ((file, places),) = json.loads(parts.pop("map")).items()
     if places != ["variables.file"] or list(parts) != [file]:

@@ -11,6 +11,7 @@ from typing import Any
 from tasks.sinks.base import Delivery
 from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.sink import LabelboxFileSink
+from tasks.sinks.labelbox.style import Style
 from tests.contracts.deliveries import Box, Frames, make_delivery
 from tests.contracts.memory_storage import MemoryStorage, contents
 
@@ -51,7 +52,7 @@ def check_box(box: dict[str, float], width: int, height: int) -> None:
 def deliver(tmp_path: Path, frames: Frames, *, sink: dict[str, Any] | None = None, **how: Any) -> Any:
     """Deliver one video; return the checked lines and the receipt."""
     store, delivery = MemoryStorage(), make_delivery(tmp_path, frames, **how)
-    receipt = LabelboxFileSink(store, **(sink or {})).deliver(delivery)
+    receipt = LabelboxFileSink(store, Style(**(sink or {}))).deliver(delivery)
     (key,) = contents(store)
     assert f"{delivery.video.name}.ndjson" == key
     return check_lines(store.read(key), delivery), receipt

@@ -13,9 +13,9 @@ from tasks.domain.video import SignedUrl, VideoRef
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.labelbox.api import Labelbox
 from tasks.sinks.labelbox.global_key import global_key
-from tasks.sinks.labelbox.ndjson import Style
 from tasks.sinks.labelbox.patience import Patience
 from tasks.sinks.labelbox.project import ProjectSteps
+from tasks.sinks.labelbox.style import Style
 from tasks.sinks.labelbox.upload_sink import LabelboxUploadSink
 from tasks.sinks.labelbox.workspace import Names
 from tests.contracts.deliveries import Box, Frames, make_delivery

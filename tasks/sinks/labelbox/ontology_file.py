@@ -1,0 +1,95 @@
+"""Features as Labelbox writes an ontology down ("normalized"), and the file that holds one. No I/O.
+
+    {"tools": [{"tool": "rectangle", "name": "player", "required": false, "classifications": [...]}],
+     "classifications": [{"type": "radio", "name": "weather", "instructions": "weather", "scope": "index",
+                          "required": false, "options": [{"label": "sunny", "value": "sunny", "options": []}]}]}
+
+Source: ``OntologyBuilder.asdict`` of Labelbox' SDK, whose ``from_dict`` reads it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from tasks.domain.errors import DeliveryFailed
+from tasks.sinks.labelbox.features import Feature
+
+ONTOLOGY = "ontology.json"
+
+Document = dict[str, Any]
+
+
+def normalized(features: Sequence[Feature]) -> Document:
+    """Write features down as an ontology of their own."""
+    return _with({"tools": [], "classifications": []}, features)
+
+
+def completed(document: bytes | None, features: Sequence[Feature]) -> bytes | None:
+    """Add features to an ontology's JSON; None where it has them all already.
+
+    What is there stays as it is, in its order, with whatever else it says (colours, ids); what is
+    there as another kind of feature is replaced.
+
+    Raises:
+        DeliveryFailed: The document is no ontology.
+    """
+    if document is None:
+        known: Document = {}
+    else:
+        try:
+            known = msgspec.json.decode(document, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            raise DeliveryFailed(
+                f"{ONTOLOGY} is there and is no ontology",
+                hint="move it away; the next delivery writes it again",
+            ) from None
+    changed = _with(known, features)
+    return None if changed == known else msgspec.json.format(msgspec.json.encode(changed), indent=2) + b"\n"
+
+
+def _with(document: Document, features: Sequence[Feature]) -> Document:
+    tools = [feature for feature in features if feature.kind.is_tool]
+    questions = [feature for feature in features if not feature.kind.is_tool]
+    return {
+        **document,
+        "tools": _joined(document.get("tools", []), "name", [(f.name, f) for f in tools], _tool),
+        "classifications": _joined(
+            document.get("classifications", []), "name", [(f.name, f) for f in questions], _question
+        ),
+    }
+
+
+def _joined(known: Iterable[Document], key: str, wanted: Iterable[tuple[str, Any]], spell: Any) -> list[Document]:
+    """Let ``spell`` complete each entry that is wanted; others stay."""
+    entries = {str(entry[key]): entry for entry in known}
+    for name, feature in wanted:
+        entries[name] = spell(entries.get(name, {}), feature)
+    return list(entries.values())
+
+
+def _tool(known: Document, feature: Feature) -> Document:
+    if known.get("tool") != feature.kind.value:
+        known = {"tool": feature.kind.value, "name": feature.name, "required": False}
+    below = _joined(known.get("classifications", []), "name", [(f.name, f) for f in feature.classifications], _question)
+    return {**known, "classifications": below}
+
+
+def _question(known: Document, feature: Feature, *, asked_alone: bool = True) -> Document:
+    if known.get("type") != feature.kind.value:
+        known = {"type": feature.kind.value, "name": feature.name, "instructions": feature.name, "required": False}
+    options = _joined(known.get("options", []), "value", [(o.name, o) for o in feature.options], _option)
+    scope = {"scope": "index" if feature.by_frames else "global"}
+    return {**known, **scope, "options": options} if asked_alone else {**known, "options": options}
+
+
+def _option(known: Document, option: Any) -> Document:
+    below = _joined(known.get("options", []), "name", [(f.name, f) for f in option.classifications], _below)
+    return {"label": option.name, "value": option.name, **known, "options": below}
+
+
+def _below(known: Document, feature: Feature) -> Document:
+    """A question below an answer, which has its frames from there."""
+    return _question(known, feature, asked_alone=False)
