@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import threading
+import warnings
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -64,6 +65,7 @@ _REPEATABLE = re.compile(
 # The SDK's request without the SDK's own retries around it.
 _send_once = RequestClient.execute.__wrapped__
 
+warnings.filterwarnings("ignore", message="Connecting default labeling editor")
 for _name in ("labelbox", "lbox"):  # what matters of their messages is in our errors
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 

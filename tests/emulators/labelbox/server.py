@@ -250,7 +250,7 @@ def _read(content_type: str, raw: bytes) -> tuple[dict[str, Any], bytes | None]:
     parts: dict[str, bytes] = {}
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
-        parts[str(name)] = bytes(part.get_payload(decode=True))  # type: ignore[arg-type]
+        parts[str(name)] = bytes(part.get_payload(decode=True))
     operations = json.loads(parts.pop("operations"))
     ((file, places),) = json.loads(parts.pop("map")).items()
     if places != ["variables.file"] or list(parts) != [file]:
