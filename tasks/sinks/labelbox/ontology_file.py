@@ -1,6 +1,7 @@
 """Features as Labelbox writes an ontology down ("normalized"), and the file that holds one. No I/O.
 
-    {"tools": [{"tool": "rectangle", "name": "player", "required": false, "classifications": [...]}],
+    {"tools": [{"tool": "rectangle", "name": "player", "required": false, "color": "#f21818",
+                "classifications": [...]}],
      "classifications": [{"type": "radio", "name": "weather", "instructions": "weather", "scope": "index",
                           "required": false, "options": [{"label": "sunny", "value": "sunny", "options": []}]}]}
 
@@ -9,6 +10,8 @@ Source: ``OntologyBuilder.asdict`` of Labelbox' SDK, whose ``from_dict`` reads i
 
 from __future__ import annotations
 
+import colorsys
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,6 +23,28 @@ from tasks.sinks.labelbox.features import Feature
 ONTOLOGY = "ontology.json"
 
 Document = dict[str, Any]
+
+
+class _Question(msgspec.Struct):
+    name: str
+    options: list[_Option] = []
+
+
+class _Option(msgspec.Struct):
+    value: str
+    options: list[_Question] = []
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    classifications: list[_Question] = []
+
+
+class _Ontology(msgspec.Struct):
+    """What a document must be to be completed; it may say more."""
+
+    tools: list[_Tool] = []
+    classifications: list[_Question] = []
 
 
 def normalized(features: Sequence[Feature]) -> Document:
@@ -40,7 +65,8 @@ def completed(document: bytes | None, features: Sequence[Feature]) -> bytes | No
         known: Document = {}
     else:
         try:
-            known = msgspec.json.decode(document, type=dict[str, Any])
+            msgspec.json.decode(document, type=_Ontology)
+            known = msgspec.json.decode(document)
         except msgspec.MsgspecError:
             raise DeliveryFailed(
                 f"{ONTOLOGY} is there and is no ontology",
@@ -72,9 +98,15 @@ def _joined(known: Iterable[Document], key: str, wanted: Iterable[tuple[str, Any
 
 def _tool(known: Document, feature: Feature) -> Document:
     if known.get("tool") != feature.kind.value:
-        known = {"tool": feature.kind.value, "name": feature.name, "required": False}
+        known = {"tool": feature.kind.value, "name": feature.name, "required": False, "color": _colour(feature.name)}
     below = _joined(known.get("classifications", []), "name", [(f.name, f) for f in feature.classifications], _question)
     return {**known, "classifications": below}
+
+
+def _colour(name: str) -> str:
+    """A bright colour, the same for a name wherever it appears."""
+    hue = zlib.crc32(name.encode("utf-8", "surrogatepass")) / 2**32
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hsv_to_rgb(hue, 0.9, 0.95))
 
 
 def _question(known: Document, feature: Feature, *, asked_alone: bool = True) -> Document:
