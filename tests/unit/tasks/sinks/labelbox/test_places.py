@@ -137,7 +137,7 @@ def test_features_of_keypoints_can_be_named(tmp_path: Path) -> None:
     assert {"Dog", "Nose", "Tail"} == set(annotated(inferred(tmp_path, results(frame)), style))
 
 
-SQUARE = [{"x": 100, "y": 50}, {"x": 100, "y": 90}, {"x": 140, "y": 90}, {"x": 140, "y": 50}]
+SQUARE: list[dict[str, float]] = [{"x": 100, "y": 50}, {"x": 100, "y": 90}, {"x": 140, "y": 90}, {"x": 140, "y": 50}]
 
 
 def moved(outline: list[dict[str, float]], by: float) -> list[dict[str, float]]:
