@@ -100,7 +100,8 @@ def test_a_million_keyframes_cost_a_twentieth_of_the_sdks(tmp_path: Path) -> Non
     ours_us, theirs_us = ours / made.counts["keyframes"] * 1e6, theirs / keyframes * 1e6
     print(
         f"\n{made.counts['keyframes']} keyframes: {ours:.2f} s CPU ({annotated:.2f} to make, "
-        f"{ours - annotated:.2f} to write), {ours_us:.2f} us each; lb_types {theirs_us:.1f} us each ({keyframes} sampled): {theirs_us / ours_us:.1f} x"
+        f"{ours - annotated:.2f} to write), {ours_us:.2f} us each; lb_types {theirs_us:.1f} us each "
+        f"({keyframes} sampled): {theirs_us / ours_us:.1f} x"
     )
     assert theirs_us >= 20 * ours_us
 
