@@ -26,7 +26,7 @@ demo: $(READY) ## run the whole way on real footage, with no account and no key
 
 test: $(READY) ## run every test but the benchmarks, with coverage
 	$(BIN)/python -m tests.emulators.install
-	$(BIN)/python -m pytest -m "not bench" --ignore tests/faults --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not bench" --numprocesses 2 --dist loadfile --ignore tests/faults --cov --cov-report=term:skip-covered
 
 check: $(READY) ## formatting, lint, types, import contracts, docs
 	$(BIN)/ruff format --check .

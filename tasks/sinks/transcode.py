@@ -26,7 +26,9 @@ Image = NDArray[np.uint8]  # [height, width, 3], blue first
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,m4v,asf,flv,h264,hevc"
 # What an mp4 holds and browsers play; other audio would have to be re-encoded.
 _COPIED_AUDIO = frozenset({"aac", "mp3"})
-_ENCODER = {"preset": "veryfast", "crf": "23"}
+# Without macroblock-tree rate control, whose arithmetic reads memory that it never wrote: the same
+# pictures would now and then give other bytes, and a second delivery must not change the copy.
+_ENCODER = {"preset": "veryfast", "crf": "23", "mbtree": "0"}
 _FALLBACK_RATE = Fraction(25)
 _RGB = 0  # AVCOL_SPC_RGB: of no use as the tag of a YUV picture
 

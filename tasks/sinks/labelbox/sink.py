@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
 from tasks.sinks.base import Delivery, Receipt
+from tasks.sinks.labelbox.lines import Line
 from tasks.sinks.labelbox.ndjson import annotate, features_of
 from tasks.sinks.labelbox.ontology_file import ONTOLOGY, completed
 from tasks.sinks.labelbox.style import Style
+from tasks.sinks.staging import staging
 from tasks.sinks.swap import swap
 from tasks.storage.base import Storage
 
@@ -37,11 +40,10 @@ class LabelboxFileSink:
         """
         annotations = annotate(delivery, self._style)
         key = f"{delivery.video.name}.ndjson"
-        encode, text = msgspec.json.Encoder(), bytearray()
-        for line in annotations.lines:
-            text += encode.encode(line)
-            text += b"\n"
-        self._store.write(key, bytes(text), content_type="application/x-ndjson")
+        with staging(delivery.results_file.parent, "annotations") as folder:
+            target = folder / "lines.ndjson"
+            write_lines(annotations.lines, target)
+            self._store.upload(key, target, content_type="application/x-ndjson")
         return Receipt(
             outputs=(self._store.root + key,), counts=annotations.counts, warnings=tuple(annotations.warnings)
         )
@@ -53,3 +55,14 @@ class LabelboxFileSink:
             return None
         swap(self._store, ONTOLOGY, lambda document: completed(document, features), content_type="application/json")
         return Receipt(outputs=(self._store.root + ONTOLOGY,), counts={})
+
+
+def write_lines(lines: Iterable[Line], target: Path) -> None:
+    """Write NDJSON to a local file, a line at a time."""
+    encode = msgspec.json.Encoder().encode_into
+    with target.open("wb") as file:
+        buffer = bytearray()
+        for line in lines:
+            encode(line, buffer)
+            buffer += b"\n"
+            file.write(buffer)

@@ -188,3 +188,8 @@ def annotated(delivery: Delivery, style: Style | None = None) -> dict[str, list[
         payload = {key: value for key, value in line.items() if key not in ("uuid", "name", "dataRow")}
         by_name.setdefault(line["name"], []).append(payload)
     return by_name
+
+
+def spans_of(*pairs: tuple[int, int]) -> list[dict[str, int]]:
+    """Ranges of frames, as a line has them."""
+    return [{"start": start, "end": end} for start, end in pairs]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from datetime import timedelta
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import TaskType
 from tasks.sinks.labelbox.answers import Timeline
 from tasks.sinks.labelbox.ndjson import annotate
-from tasks.sinks.labelbox.style import Kind, ModelStyle, Prompts, Style
-from tests.unit.tasks.sinks.labelbox.strict_reader import annotated, inferred
+from tasks.sinks.labelbox.style import Kind, ModelStyle, Style
+from tests.unit.tasks.sinks.labelbox.strict_reader import annotated, inferred, spans_of
 
 Said = dict[str, float] | None
 
@@ -57,10 +54,6 @@ def multi(*frames: Said, offsets: Sequence[int] = ()) -> dict[str, Any]:
     }
 
 
-def spans(*pairs: tuple[int, int]) -> list[dict[str, int]]:
-    return [{"start": start, "end": end} for start, end in pairs]
-
-
 def weather(**settings: Any) -> Style:
     return Style(models={"weather": ModelStyle(**settings), "tags": ModelStyle(**settings)})
 
@@ -71,8 +64,8 @@ def test_a_radio_holds_until_the_next_sample(tmp_path: Path) -> None:
 
     assert {
         "weather": [
-            {"answer": {"name": "sun", "confidence": 0.8, "frames": spans((1, 12), (19, 24))}},
-            {"answer": {"name": "rain", "confidence": 0.6, "frames": spans((13, 18))}},
+            {"answer": {"name": "sun", "confidence": 0.8, "frames": spans_of((1, 12), (19, 24))}},
+            {"answer": {"name": "rain", "confidence": 0.6, "frames": spans_of((13, 18))}},
         ]
     } == annotated(inferred(tmp_path, results))
 
@@ -83,7 +76,7 @@ def test_the_last_answer_ends_with_the_video(tmp_path: Path) -> None:
 
     ((line,),) = annotated(inferred(tmp_path, results)).values()
 
-    assert spans((1, 100)) == line["answer"]["frames"]
+    assert spans_of((1, 100)) == line["answer"]["frames"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +99,7 @@ def test_frames_that_were_not_inferred_are_bridged(
 
     lines = annotated(inferred(tmp_path, single(*said)), style)["weather"]
 
-    assert {name: spans(*pairs) for name, pairs in expected.items()} == {
+    assert {name: spans_of(*pairs) for name, pairs in expected.items()} == {
         line["answer"]["name"]: line["answer"]["frames"] for line in lines
     }
 
@@ -117,7 +110,7 @@ def test_a_hole_in_the_samples_is_not_filled(tmp_path: Path) -> None:
 
     ((line,),) = annotated(inferred(tmp_path, results), Style(max_gap=timedelta(seconds=1))).values()
 
-    assert spans((1, 6), (91, 96)) == line["answer"]["frames"]
+    assert spans_of((1, 6), (91, 96)) == line["answer"]["frames"]
 
 
 def test_the_documents_checklist_keeps_both_answers(tmp_path: Path) -> None:
@@ -132,8 +125,8 @@ def test_the_documents_checklist_keeps_both_answers(tmp_path: Path) -> None:
         "checklist_class": [
             {
                 "answer": [
-                    {"name": "first_checklist_answer", "confidence": 0.5, "frames": spans((29, 35))},
-                    {"name": "second_checklist_answer", "confidence": 0.5, "frames": spans((39, 45))},
+                    {"name": "first_checklist_answer", "confidence": 0.5, "frames": spans_of((29, 35))},
+                    {"name": "second_checklist_answer", "confidence": 0.5, "frames": spans_of((39, 45))},
                 ]
             }
         ]
@@ -148,8 +141,8 @@ def test_a_checklist_by_frames(tmp_path: Path) -> None:
         "tags": [
             {
                 "answer": [
-                    {"name": "wet", "confidence": 0.8, "frames": spans((1, 12))},
-                    {"name": "dark", "confidence": 0.7, "frames": spans((1, 6), (13, 18))},
+                    {"name": "wet", "confidence": 0.8, "frames": spans_of((1, 12))},
+                    {"name": "dark", "confidence": 0.7, "frames": spans_of((1, 6), (13, 18))},
                 ]
             }
         ]
@@ -175,7 +168,12 @@ def test_texts(tmp_path: Path) -> None:
 
     assert {
         "weather": [
-            {"answer": [{"value": "GOAL", "frames": spans((1, 12))}, {"value": "FOUL", "frames": spans((13, 18))}]}
+            {
+                "answer": [
+                    {"value": "GOAL", "frames": spans_of((1, 12))},
+                    {"value": "FOUL", "frames": spans_of((13, 18))},
+                ]
+            }
         ]
     } == annotated(inferred(tmp_path, results), by_frames)
     assert {"weather": [{"confidence": 0.8, "answer": "GOAL"}]} == annotated(inferred(tmp_path, results), per_video)
@@ -190,8 +188,8 @@ def test_nested_radio(tmp_path: Path) -> None:
 
     assert {
         "weather": [
-            {"answer": {"name": "wet", "confidence": 0.8, "frames": spans((1, 12)), "classifications": [rain]}},
-            {"answer": {"name": "dry", "confidence": 0.6, "frames": spans((13, 18))}},
+            {"answer": {"name": "wet", "confidence": 0.8, "frames": spans_of((1, 12)), "classifications": [rain]}},
+            {"answer": {"name": "dry", "confidence": 0.6, "frames": spans_of((13, 18))}},
         ]
     } == made
 
@@ -238,14 +236,14 @@ def test_nested_checklist(tmp_path: Path) -> None:
         {
             "name": "vehicle",
             "confidence": 0.9,
-            "frames": spans((1, 6)),
+            "frames": spans_of((1, 6)),
             "classifications": [{"name": below, "answer": car_and_bus}],
         },
-        {"name": "tree", "confidence": 0.7, "frames": spans((1, 6), (13, 18))},
+        {"name": "tree", "confidence": 0.7, "frames": spans_of((1, 6), (13, 18))},
         {
             "name": "vehicle",
             "confidence": 0.8,
-            "frames": spans((7, 18)),
+            "frames": spans_of((7, 18)),
             "classifications": [{"name": below, "answer": [{"name": "car", "confidence": 0.8}]}],
         },
     ] == line["answer"]
@@ -258,105 +256,7 @@ def test_answers_can_have_other_names_and_be_left_out(tmp_path: Path) -> None:
 
     (line,) = annotated(inferred(tmp_path, results), style)["tags"]
 
-    assert [{"name": "wet", "confidence": 0.8, "frames": spans((1, 12))}] == line["answer"]
-
-
-def clip(*vectors: list[float] | None) -> dict[str, Any]:
-    return {"frame_offset": [6 * index for index in range(len(vectors))], "clip": list(vectors)}
-
-
-PROMPTS = Prompts(names=("a goal", "a foul"), vectors=np.array([[1.0, 0.0], [0.0, 1.0]]))
-
-
-def test_frames_get_the_prompt_that_they_are_nearest_to(tmp_path: Path) -> None:
-    """Cosines of 0.8 and 0.6 are 1 / (1 + e^-2) and the rest at a temperature of 0.1, whatever the length."""
-    style = Style(models={"clip": ModelStyle(name="scene", prompts=PROMPTS, temperature=0.1)})
-    results = clip([8.0, 6.0], [0.8, 0.6], None, [0.0, 3.0])
-
-    assert {
-        "scene": [
-            {"answer": {"name": "a goal", "confidence": 0.8808, "frames": spans((1, 12))}},
-            {"answer": {"name": "a foul", "confidence": 1.0, "frames": spans((19, 24))}},
-        ]
-    } == annotated(inferred(tmp_path, results), style)
-
-
-def test_prompts_of_another_length_are_refused(tmp_path: Path) -> None:
-    """They are of another CLIP."""
-    style = Style(models={"clip": ModelStyle(prompts=PROMPTS)})
-
-    with pytest.raises(DeliveryFailed, match="embeddings of 3 numbers, the prompts have 2"):
-        annotate(inferred(tmp_path, clip([1.0, 2.0, 3.0])), style)
-
-
-def png(pixels: list[list[int]]) -> str:
-    file = BytesIO()
-    Image.fromarray(np.array(pixels, np.uint8)).save(file, "png")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def test_a_semantic_segmentation_says_which_classes_are_there(tmp_path: Path) -> None:
-    """Those that cover enough of the picture, but the background; a map that cannot be read was not looked at."""
-    classes = {"0": "background", "1": "road", "2": "sky"}
-    maps = [png([[0, 1], [1, 2]]), png([[0, 1], [1, 1]]), "not a picture", png([[1, 1], [1, 1]])]
-    sure = png([[255, 255], [51, 153]])
-    frames = [{"predictions": {"segmentation_mask": one, "class_map": classes}} for one in maps]
-    frames[0]["predictions"]["confidence_mask"] = sure
-    delivery = inferred(tmp_path, {"frame_offset": [0, 6, 12, 18], "streets": frames})
-    style = Style(models={"streets": ModelStyle(min_share=0.25)})
-
-    (line,) = annotated(delivery, style)["streets"]
-
-    assert [
-        {"name": "road", "confidence": 0.8667, "frames": spans((1, 24))},
-        {"name": "sky", "confidence": 0.6, "frames": spans((1, 6))},
-    ] == line["answer"]
-    assert "1 label maps cannot be read" in annotate(delivery, style).warnings[-1]
-
-
-def boxes(*frames: list[tuple[str, float, float]]) -> dict[str, Any]:
-    """Results of a detector: class, centre x and centre y of boxes of 10 by 20 pixels."""
-    return {
-        "frame_offset": [6 * index for index in range(len(frames))],
-        "chars": [
-            {
-                "image": {"width": 640, "height": 360},
-                "predictions": [
-                    {"x": x, "y": y, "width": 10, "height": 20, "confidence": 0.8, "class": name, "class_id": 0}
-                    for name, x, y in found
-                ],
-            }
-            for found in frames
-        ],
-    }
-
-
-def test_what_characters_spell_is_a_text(tmp_path: Path) -> None:
-    """From the left, line by line; longer names are words."""
-    plate = [("7", 40.0, 103.0), ("A", 20.0, 100.0), ("B", 30.0, 98.0), ("X", 25.0, 140.0)]
-    style = Style(models={"chars": ModelStyle(kinds=(Kind.TEXT,), name="plate")})
-
-    (line,) = annotated(inferred(tmp_path, boxes(plate, [], [("STOP", 90.0, 50.0), ("THE", 30.0, 50.0)])), style)[
-        "plate"
-    ]
-
-    assert [
-        {"value": "AB7\nX", "frames": spans((1, 6))},
-        {"value": "THE STOP", "frames": spans((13, 18))},
-    ] == line["answer"]
-
-
-def test_which_objects_are_seen_is_a_checklist(tmp_path: Path) -> None:
-    """Beside their boxes, if both are asked for."""
-    style = Style(models={"chars": ModelStyle(kinds=(Kind.BOX, Kind.CHECKLIST), name="seen")})
-
-    made = annotated(inferred(tmp_path, boxes([("A", 20, 100), ("A", 90, 100)], [("B", 300, 100)])), style)
-
-    assert {"A", "B", "seen"} == set(made)
-    assert [
-        {"name": "A", "confidence": 0.8, "frames": spans((1, 6))},
-        {"name": "B", "confidence": 0.8, "frames": spans((7, 12))},
-    ] == made["seen"][0]["answer"]
+    assert [{"name": "wet", "confidence": 0.8, "frames": spans_of((1, 12))}] == line["answer"]
 
 
 def test_a_kind_that_a_model_cannot_become_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Points and polylines of objects, and what is said of their boxes."""
+"""Points and polylines of objects."""
 
 from __future__ import annotations
 
@@ -16,29 +16,10 @@ from hypothesis import strategies as st
 from tasks.domain.errors import DeliveryFailed
 from tasks.sinks.labelbox.ndjson import annotate
 from tasks.sinks.labelbox.outlines import aligned, even_corners
-from tasks.sinks.labelbox.style import ClassStyle, Detail, Kind, ModelStyle, Style
+from tasks.sinks.labelbox.style import ClassStyle, Kind, ModelStyle, Style
 from tests.contracts.deliveries import video_info
+from tests.unit.tasks.sinks.labelbox.sightings import gaze, looking, pets, results, skeleton, thing
 from tests.unit.tasks.sinks.labelbox.strict_reader import annotated, inferred
-
-Frame = list[dict[str, Any]] | None
-
-
-def thing(x: float, y: float, name: str = "dog", **more: Any) -> dict[str, Any]:
-    """A detection of 40 by 80 pixels."""
-    return {"x": x, "y": y, "width": 40, "height": 80, "confidence": 0.9, "class": name, "class_id": 0} | more
-
-
-def results(*frames: Frame, size: tuple[int, int] = (640, 360), model: str = "pets") -> dict[str, Any]:
-    image = {"width": size[0], "height": size[1]}
-    found = [frame if frame is None else {"image": image, "predictions": frame} for frame in frames]
-    return {"frame_offset": [6 * index for index in range(len(frames))], model: found}
-
-
-def skeleton(*points: tuple[str, float, float, float]) -> list[dict[str, Any]]:
-    return [
-        {"x": x, "y": y, "confidence": sure, "class": name, "class_id": index}
-        for index, (name, x, y, sure) in enumerate(points)
-    ]
 
 
 def keyframes(line: dict[str, Any], kind: str) -> list[list[tuple[Any, ...]]]:
@@ -54,10 +35,6 @@ def keyframes(line: dict[str, Any], kind: str) -> list[list[tuple[Any, ...]]]:
         ]
         for segment in line["segments"]
     ]
-
-
-def pets(**settings: Any) -> Style:
-    return Style(keyframe_tolerance=0, models={"pets": ModelStyle(**settings)})
 
 
 def test_keypoints_are_points_beside_the_box(tmp_path: Path) -> None:
@@ -137,7 +114,7 @@ def test_features_of_keypoints_can_be_named(tmp_path: Path) -> None:
     assert {"Dog", "Nose", "Tail"} == set(annotated(inferred(tmp_path, results(frame)), style))
 
 
-SQUARE = [{"x": 100, "y": 50}, {"x": 100, "y": 90}, {"x": 140, "y": 90}, {"x": 140, "y": 50}]
+SQUARE: list[dict[str, float]] = [{"x": 100, "y": 50}, {"x": 100, "y": 90}, {"x": 140, "y": 90}, {"x": 140, "y": 50}]
 
 
 def moved(outline: list[dict[str, float]], by: float) -> list[dict[str, float]]:
@@ -181,16 +158,6 @@ def test_a_class_can_be_a_point(tmp_path: Path) -> None:
     assert "bbox" in made["cat"][0]["segments"][0]["keyframes"][0]
 
 
-def gaze(yaw: float, pitch: float, x: float = 300, y: float = 200) -> dict[str, Any]:
-    landmarks = [{"x": x + index, "y": y} for index in range(6)]
-    face = {"x": x, "y": y, "width": 40, "height": 50, "confidence": 0.9, "class": "face", "landmarks": landmarks}
-    return {"face": face, "yaw": yaw, "pitch": pitch}
-
-
-def looking(*gazes: dict[str, Any]) -> dict[str, Any]:
-    return results(*[[one] for one in gazes], model="gaze")
-
-
 def test_a_gaze_is_a_face_with_landmarks(tmp_path: Path) -> None:
     """By default without its direction."""
     made = annotated(inferred(tmp_path, looking(gaze(0, 0))))
@@ -219,104 +186,6 @@ def test_the_direction_of_a_gaze_is_a_line(
     ((line,),) = annotated(inferred(tmp_path, looking(gaze(yaw, pitch, x))), style).values()
 
     assert [[(1, (x, 200.0), end)]] == keyframes(line, "line")
-
-
-def below(line: dict[str, Any]) -> list[tuple[int, list[Any]]]:
-    """Frame of each keyframe, and what is said there."""
-    return [(k["frame"], k.get("classifications", [])) for s in line["segments"] for k in s["keyframes"]]
-
-
-def test_boxes_can_say_how_sure_the_model_is(tmp_path: Path) -> None:
-    """In bands, at each keyframe, with keyframes on both sides of a change."""
-    sure = [0.9, 0.9, 0.85, 0.6, 0.7, 0.8]
-    frames = [[thing(100, 100, confidence=one)] for one in sure]
-    detail = Detail(of="confidence", name="certainty")
-
-    (line,) = annotated(inferred(tmp_path, results(*frames)), pets(details=(detail,)))["dog"]
-
-    def said(name: str, confidence: float) -> list[Any]:
-        return [{"name": "certainty", "answer": {"name": name, "confidence": confidence}}]
-
-    assert [
-        (1, said("0.8 and over", 0.9)),
-        (13, said("0.8 and over", 0.85)),
-        (19, said("0.5 to 0.8", 0.6)),
-        (25, said("0.5 to 0.8", 0.7)),
-        (31, said("0.8 and over", 0.8)),
-    ] == below(line)
-
-
-def test_boxes_can_say_where_a_face_looks(tmp_path: Path) -> None:
-    """As text, in degrees."""
-    style = Style(models={"gaze": ModelStyle(kinds=(Kind.BOX,), details=(Detail(of="direction", name="looks"),))})
-
-    (line,) = annotated(inferred(tmp_path, looking(gaze(math.pi / 6, -math.pi / 4))), style)["face"]
-
-    assert [(1, [{"name": "looks", "answer": "yaw 30, pitch -45 degrees"}])] == below(line)
-
-
-def test_boxes_can_say_the_class_of_each_frame(tmp_path: Path) -> None:
-    """Two classes under one feature, told apart by a question; no warning that the class changes."""
-    frames = [[thing(100, 100, "sitting", tracker_id=4)], [thing(100, 100, "running", tracker_id=4)]]
-    style = Style(
-        classes={"sitting": "dog", "running": "dog"},
-        models={"pets": ModelStyle(details=(Detail(of="class", name="does"),))},
-    )
-    delivery = inferred(tmp_path, results(*frames))
-
-    (line,) = annotated(delivery, style)["dog"]
-
-    assert ["sitting", "running"] == [said[0]["answer"]["name"] for _, said in below(line)]
-    assert [] == annotate(delivery, style).warnings
-
-
-def with_hats(*frames: Frame) -> dict[str, Any]:
-    """A second model's detections beside two dogs, at 100 and 300."""
-    dogs = [[thing(100, 100, tracker_id=1), thing(300, 100, tracker_id=2)] for _ in frames]
-    return results(*dogs) | {"hats": results(*frames, model="hats")["hats"]}
-
-
-def hat(x: float, name: str, confidence: float = 0.8, y: float = 70) -> dict[str, Any]:
-    return {"x": x, "y": y, "width": 20, "height": 10, "confidence": confidence, "class": name, "class_id": 0}
-
-
-def test_boxes_can_say_what_another_model_finds_in_them(tmp_path: Path) -> None:
-    """Each of its objects tells of the box that has most of it; the document's checklist below a box."""
-    found: list[Frame] = [[hat(100, "cap"), hat(100, "tie", 0.7, y=120), hat(300, "cap"), hat(500, "cap")], []]
-    details = (Detail(of="hats", name="wears", many=True),)
-    style = Style(models={"pets": ModelStyle(details=details), "hats": ModelStyle(silent=True)})
-
-    made = annotated(inferred(tmp_path, with_hats(*found)), style)
-
-    cap, tie = {"name": "cap", "confidence": 0.8}, {"name": "tie", "confidence": 0.7}
-    assert {"dog"} == set(made)
-    assert [
-        [(1, [{"name": "wears", "answer": [cap, tie]}]), (7, [])],
-        [(1, [{"name": "wears", "answer": [cap]}]), (7, [])],
-    ] == [below(line) for line in made["dog"]]
-
-
-def test_boxes_can_say_what_another_model_says_of_the_frame(tmp_path: Path) -> None:
-    """A classifier's answer holds for every box."""
-    said = {"predictions": [{"class": "wet", "class_id": 0, "confidence": 0.6}], "top": "wet"}
-    both = results([thing(100, 100), thing(300, 100)]) | {"weather": [said]}
-    style = Style(models={"pets": ModelStyle(details=(Detail(of="weather", name="ground"),))})
-
-    made = annotated(inferred(tmp_path, both), style)
-
-    answer = [{"name": "ground", "answer": {"name": "wet", "confidence": 0.6}}]
-    assert [[(1, answer)], [(1, answer)]] == [below(line) for line in made["dog"]]
-    assert "weather" in made
-
-
-def test_a_model_that_the_job_does_not_have_cannot_be_asked(tmp_path: Path) -> None:
-    """The hint names those that can."""
-    style = Style(models={"pets": ModelStyle(details=(Detail(of="hat", name="wears"),))})
-
-    with pytest.raises(DeliveryFailed, match="'hat', which is no other model") as refused:
-        annotate(inferred(tmp_path, with_hats([])), style)
-
-    assert "hats" in refused.value.hint
 
 
 def test_one_name_for_two_kinds_is_refused(tmp_path: Path) -> None:

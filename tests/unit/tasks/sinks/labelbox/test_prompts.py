@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def test_names_and_vectors_are_read(tmp_path: Path, suffix: str) -> None:
     if suffix == ".json":
         path.write_text(json.dumps({"a goal": [3, 4], "a foul": [[0, 2]]}))
     else:
-        np.savez(path, **{"a goal": np.array([3, 4]), "a foul": np.array([[0.0, 2.0]])})
+        vectors: dict[str, Any] = {"a goal": np.array([3, 4]), "a foul": np.array([[0.0, 2.0]])}
+        np.savez(path, **vectors)
 
     prompts = read_prompts(path)
 
