@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from tasks.sinks.base import Delivery
 from tasks.sinks.labelbox.features import Feature
@@ -43,16 +41,6 @@ class Staged:
     def job_key(self) -> str:
         """Names the delivery."""
         return self.delivery.job_key
-
-
-def stage(lines: Iterable[msgspec.Struct], path: Path) -> int:
-    """Write annotations to a file, one per line; return how many."""
-    encoder, count = msgspec.json.Encoder(), 0
-    with path.open("wb") as file:
-        for line in lines:
-            file.write(encoder.encode(line) + b"\n")
-            count += 1
-    return count
 
 
 @dataclass(slots=True)

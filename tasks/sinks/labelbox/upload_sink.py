@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.domain.errors import DeliveryFailed, ReelrouteError
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.labelbox.api import Labelbox
-from tasks.sinks.labelbox.chunks import Staged, stage
+from tasks.sinks.labelbox.chunks import Staged
 from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.imports import Imports
 from tasks.sinks.labelbox.journal import Journal
@@ -22,6 +22,7 @@ from tasks.sinks.labelbox.rows import (
     make_rows,
     wait_for_processing,
 )
+from tasks.sinks.labelbox.sink import write_lines
 from tasks.sinks.labelbox.style import Style
 from tasks.sinks.labelbox.upload import RunUpload
 from tasks.sinks.labelbox.workspace import Names, Place, Workspace
@@ -65,12 +66,12 @@ class LabelboxUploadSink:
         annotations = annotate(delivery, self._style)
         names = self._workspace.names
         path = delivery.results_file.with_name(f"{delivery.results_file.stem}-{id(self):x}.ndjson")
-        lines = stage(annotations.lines, path)
+        write_lines(annotations.lines, path)
         self._staged[delivery.job_key] = Staged(
             delivery=delivery,
             key=global_key(delivery.video.uri),
             path=path,
-            lines=lines,
+            lines=len(annotations.lines),
             features=annotations.features,
         )
         place = f"labelbox:{names.model}/{names.model_run}"
