@@ -71,6 +71,8 @@ class Imports:
 
     def __init__(self, box: Labelbox) -> None:
         self.box = box
+        # Of its own: result files are at signed addresses, to which no key belongs.
+        self._files = httpx.Client(timeout=FILE_TIMEOUT_S, follow_redirects=True)
 
     def find(self, kind: ImportKind, parent: str, name: str) -> Import | None:
         """An import by its name, as it is now."""
@@ -142,28 +144,27 @@ class Imports:
             found = self._look(ended.kind, ended.parent, ended.name)
             if found is None:
                 raise NotThere("the import is gone, and so may be what it was for")
-            return list(_download(found[key])) if found[key] else []
+            return list(self._download(found[key])) if found[key] else []
 
         return self.box.patience.again(read)
 
-
-def _download(url: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of an NDJSON file; what is no JSON becomes one object with its words."""
-    try:
-        answer = httpx.get(url, timeout=FILE_TIMEOUT_S, follow_redirects=True)
-        answer.raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:  # their texts hold the URL
-        status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-        raise ServiceUnavailable(f"a result file of Labelbox' could not be fetched ({status})") from None
-    for line in answer.text.splitlines():
-        if not line.strip():
-            continue
+    def _download(self, url: str) -> Iterator[dict[str, Any]]:
+        """Yield the objects of an NDJSON file; what is no JSON becomes one object with its words."""
         try:
-            row = json.loads(line)
-        except ValueError:
-            yield {"errors": answer.text[:LONGEST_REASON]}
-            return
-        yield from row if isinstance(row, list) else [row]
+            answer = self._files.get(url)
+            answer.raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # their texts hold the URL
+            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+            raise ServiceUnavailable(f"a result file of Labelbox' could not be fetched ({status})") from None
+        for line in answer.text.splitlines():
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                yield {"errors": answer.text[:LONGEST_REASON]}
+                return
+            yield from row if isinstance(row, list) else [row]
 
 
 def _status(row: Any) -> Status:

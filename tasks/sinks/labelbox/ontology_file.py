@@ -11,6 +11,7 @@ Source: ``OntologyBuilder.asdict`` of Labelbox' SDK, whose ``from_dict`` reads i
 from __future__ import annotations
 
 import colorsys
+import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 
 from tasks.domain.errors import DeliveryFailed
-from tasks.sinks.labelbox.features import Feature
+from tasks.sinks.labelbox.features import Feature, Option
 
 ONTOLOGY = "ontology.json"
 
@@ -117,9 +118,31 @@ def _question(known: Document, feature: Feature, *, asked_alone: bool = True) ->
     return {**known, **scope, "options": options} if asked_alone else {**known, "options": options}
 
 
-def _option(known: Document, option: Any) -> Document:
+def _option(known: Document, option: Option) -> Document:
     below = _joined(known.get("options", []), "name", [(f.name, f) for f in option.classifications], _below)
     return {"label": option.name, "value": option.name, **known, "options": below}
+
+
+def spelled(feature: Feature, *, below_answer: bool = False) -> Document:
+    """Write one feature down.
+
+    Args:
+        below_answer: It is a question that is asked where an answer is given.
+    """
+    if feature.kind.is_tool:
+        return _tool({}, feature)
+    return _below({}, feature) if below_answer else _question({}, feature)
+
+
+def spelled_option(option: Option) -> Document:
+    """Write one answer down, with the questions below it."""
+    return _option({}, option)
+
+
+def _color(name: str) -> str:
+    """The same bright colour for a name wherever it appears; the SDK reads no tool without one."""
+    hue = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:2], "big") / 65536
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hsv_to_rgb(hue, 0.9, 0.95))
 
 
 def _below(known: Document, feature: Feature) -> Document:

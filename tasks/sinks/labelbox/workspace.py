@@ -10,7 +10,8 @@ from tasks.domain.errors import InputInvalid, OntologyMismatch
 from tasks.sinks.labelbox.api import Labelbox, Ontology
 from tasks.sinks.labelbox.features import Feature
 from tasks.sinks.labelbox.mapping import merged
-from tasks.sinks.labelbox.ontology import additions, normalized
+from tasks.sinks.labelbox.ontology import additions
+from tasks.sinks.labelbox.ontology_file import normalized
 from tasks.sinks.labelbox.project import connect
 
 # Two routes of one run must not both make the same thing; other processes are told apart by `settle`.

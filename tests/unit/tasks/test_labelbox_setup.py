@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def test_doctor_says_what_is_there_and_what_will_be_new(
         "dataset 'yard' is there",
         "ontology 'yard' fits; 'Car' will be added to it",
         "model 'oidv4' is there",
-        f"model run '{doctor.datetime.now(doctor.UTC):%Y-%m-%d}' will be new",
+        f"model run '{datetime.now(UTC):%Y-%m-%d}' will be new",
         "project 'annotators' will be new",
     ] == [finding.message for finding in told]
     assert model

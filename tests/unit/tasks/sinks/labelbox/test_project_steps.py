@@ -78,8 +78,15 @@ def test_a_project_of_that_name_is_used(workplace: Workplace, server: LabelboxSe
     assert 3 == len(project["rows"])
 
 
-STEPS = ("createProject", "project.connectOntology", "createLabelingFrontendOptions", "updateProject")
-STEPS += ("project.createBatchV2", "createLabelImport", "createMEAModelRunProjectLabelRegistrationTask")
+STEPS = [
+    "createProject",
+    "project.connectOntology",
+    "createLabelingFrontendOptions",
+    "updateProject",
+    "project.createBatchV2",
+    "createLabelImport",
+    "createMEAModelRunProjectLabelRegistrationTask",
+]
 
 
 @pytest.mark.parametrize(
