@@ -143,7 +143,8 @@ class Details:
         their_sample = mapping.model.objects.sample[theirs.row]
         said: dict[int, dict[str, float]] = {}
         for sample in np.intersect1d(own_sample, their_sample).tolist():
-            own, their = np.flatnonzero(own_sample == sample), np.flatnonzero(their_sample == sample)
+            own = np.arange(*np.searchsorted(own_sample, (sample, sample + 1)))
+            their = np.arange(*np.searchsorted(their_sample, (sample, sample + 1)))
             covered = _cover(self._found.edges[own], theirs.edges[their])
             for index, column in zip(their.tolist(), covered.T, strict=True):
                 best = int(column.argmax())

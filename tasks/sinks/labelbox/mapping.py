@@ -173,7 +173,7 @@ class ModelMapping:
                 known = ", ".join(dict.fromkeys(self._possible))
                 raise DeliveryFailed(
                     f"model {printable(self.key)!r} makes {self.task} predictions, which cannot become "
-                    f"a {kind} in Labelbox",
+                    f"a Labelbox {kind}",
                     hint=f"change `kind` of this model, or of its classes, in the route; it may be {known}",
                 )
 

@@ -112,8 +112,8 @@ def _texts(model: ModelPredictions, found: Selected, mapping: SeenModel) -> Stat
     sample = model.objects.sample[found.row].astype(np.int64)
     codes: dict[str, int] = {}
     rows: list[tuple[int, int, float]] = []
-    for at in np.unique(sample).tolist():
-        here = np.flatnonzero(sample == at)
+    samples, starts = np.unique(sample, return_index=True)
+    for at, here in zip(samples.tolist(), np.split(np.arange(len(sample)), starts)[1:], strict=True):
         names = [model.classes[code] for code in model.objects.class_code[found.row[here]].tolist()]
         wanted = [index for index, name in enumerate(names) if not mapping.omits(name)]
         if wanted:

@@ -261,7 +261,7 @@ def test_answers_can_have_other_names_and_be_left_out(tmp_path: Path) -> None:
 
 def test_a_kind_that_a_model_cannot_become_is_refused(tmp_path: Path) -> None:
     """The hint says what it can."""
-    with pytest.raises(DeliveryFailed, match="cannot become a box") as refused:
+    with pytest.raises(DeliveryFailed, match="cannot become a Labelbox box") as refused:
         annotate(inferred(tmp_path, single({"sun": 0.9})), weather(kinds=(Kind.BOX,)))
 
     assert "radio, checklist, text" in refused.value.hint
