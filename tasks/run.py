@@ -185,8 +185,8 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
         OntologyMismatch: Labelbox, which a route uploads to, cannot take what the models predict.
     """
-    guard_logs()
     settings = settings or Settings.load()
+    guard_logs(settings.log_format)
     pipeline = load_pipeline(name)
     spec, model_files = inference_spec(pipeline)
     clear_dead_work(settings)
