@@ -16,7 +16,7 @@ import stamina
 from prefect import get_run_logger, task
 
 from tasks.collect import fetch_results, read_results
-from tasks.domain.errors import LedgerConflict, ReelrouteError, Retryable
+from tasks.domain.errors import LedgerConflict, ReelrouteError, Retryable, StillProcessing
 from tasks.domain.job import DeliveryState, Failure
 from tasks.ledger.base import JobRecord
 from tasks.plan import probe_video
@@ -47,12 +47,15 @@ class Delivered:
         videos: Names of the videos that it has now.
         failures: Video name -> why it has not.
         warnings: What was left out or approximated, in sentences.
+        again: Job keys of those that the other side is still preparing for: worth another try
+            before the run ends.
     """
 
     route: str
     videos: list[str] = field(default_factory=list)
     failures: dict[str, Failure] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
 
 
 @task(name="deliver", task_run_name="{route}, {count} videos", **STEP)
@@ -121,6 +124,8 @@ def finish_batch(run: Run, route: str, sink: Sink, taken: Sequence[tuple[Deliver
         if trouble is not None:
             finish(trouble.leaves, run.clock(), failure=trouble.failure)
             done.failures[delivery.video.name] = trouble.failure
+            if trouble.failure.code == StillProcessing.code:
+                done.again.append(delivery.job_key)
         else:
             finish(DeliveryState.DELIVERED, run.clock(), outputs=receipt.outputs)
             done.videos.append(delivery.video.name)

@@ -70,17 +70,21 @@ class Patience:
         own = FIRST_WAIT_S * 2 ** (attempt - 1) * (0.75 + 0.5 * self.chance())
         self.sleep(min(max(own, asked_s or 0.0), LONGEST_WAIT_S))
 
-    def until(self, look: Callable[[], T | None], what: str) -> T:
+    def until(self, look: Callable[[], T | None], what: str, *, within_s: float | None = None) -> T:
         """Look again and again, soon at first, until there is something to see.
+
+        Args:
+            within_s: Seconds instead of the deadline.
 
         Raises:
             StillProcessing: There was nothing before the deadline.
         """
-        wait, end = FIRST_POLL_S, self.clock() + self.deadline_s
+        deadline_s = self.deadline_s if within_s is None else within_s
+        wait, end = FIRST_POLL_S, self.clock() + deadline_s
         while (seen := look()) is None:
             left = end - self.clock()
             if left <= 0:
-                raise StillProcessing(f"{what} was not done after {self.deadline_s:.0f} s")
+                raise StillProcessing(f"{what} was not done after {deadline_s:.0f} s")
             self.sleep(min(wait, max(left, 0.01)))
             wait = min(wait * POLL_GROWTH, LONGEST_POLL_S)
         return seen

@@ -94,7 +94,7 @@ def make_rows(box: Labelbox, dataset: str, videos: Sequence[Staged], source: Row
     return refused
 
 
-def wait_for_processing(box: Labelbox, videos: Sequence[Staged]) -> Refusals:
+def wait_for_processing(box: Labelbox, videos: Sequence[Staged], within_s: float) -> Refusals:
     """Wait until Labelbox has looked through the videos; return those with which it is not done in time."""
     pending = {staged.key: staged for staged in videos}
 
@@ -108,12 +108,12 @@ def wait_for_processing(box: Labelbox, videos: Sequence[Staged]) -> Refusals:
         return None
 
     try:
-        box.patience.until(look, "the processing of videos")
+        box.patience.until(look, "the processing of videos", within_s=within_s)
     except StillProcessing:
-        seconds = box.patience.deadline_s
+        late = f"not done after {within_s:.0f} s"
         return {
             staged.job_key: StillProcessing(
-                f"Labelbox is still processing {staged.delivery.video} after {seconds:.0f} s, or cannot play it"
+                f"Labelbox is still processing {staged.delivery.video}, or cannot play it: {late}"
             )
             for staged in pending.values()
         }

@@ -27,6 +27,9 @@ from tasks.sinks.labelbox.style import Style
 from tasks.sinks.labelbox.upload import RunUpload
 from tasks.sinks.labelbox.workspace import Names, Place, Workspace
 
+# A new video is given so long in its batch; one that needs longer comes again at the end of the run.
+FIRST_LOOK_S = 10.0
+
 
 class LabelboxUploadSink:
     """Uploads predictions to a model run of Labelbox', several videos at a time.
@@ -53,6 +56,7 @@ class LabelboxUploadSink:
         self._imports = Imports(box)
         self._journal = Journal(journal)
         self._staged: dict[str, Staged] = {}
+        self._waited_for: set[str] = set()
         self._box = box
 
     def deliver(self, delivery: Delivery) -> Receipt:
@@ -104,11 +108,19 @@ class LabelboxUploadSink:
     def _upload(self, videos: list[Staged]) -> Refusals:
         place = self._workspace.open([feature for staged in videos for feature in staged.features])
         refused = make_rows(self._box, place.dataset, videos, self._source)
-        refused |= wait_for_processing(self._box, _without(videos, refused))
+        refused |= self._wait(_without(videos, refused))
         refused |= RunUpload(self._imports, self._journal, place, _without(videos, refused))()
         if place.project:
             refused |= self._in_project(place, _without(videos, refused))
         return refused
+
+    def _wait(self, videos: list[Staged]) -> Refusals:
+        """Wait for the processing of videos: briefly at first, so that one does not hold up a night's others."""
+        patient = all(staged.job_key in self._waited_for for staged in videos)
+        deadline_s = self._box.patience.deadline_s
+        unready = wait_for_processing(self._box, videos, deadline_s if patient else min(FIRST_LOOK_S, deadline_s))
+        self._waited_for.update(unready)
+        return unready
 
     def _in_project(self, place: Place, videos: list[Staged]) -> Refusals:
         steps, refused = self._steps, Refusals()

@@ -143,6 +143,7 @@ def test_a_video_that_is_still_processed_waits_for_the_next_run(workplace: Workp
     later = workplace.deliver(deliveries[1:])
 
     assert ["still_processing"] == [error.code for error in done.refused.values()]
+    assert "b.mp4" in done.refused["b.mp4"].message
     assert {} == later.refused
     assert 6 == len(server.predictions("night 1"))
 
