@@ -9,4 +9,16 @@ Answers hold for ranges of frames, or for the whole video.
 
 ``style`` says what becomes of predictions, ``mapping`` which features their classes belong to,
 ``statements`` what is said of frames; ``objects``, ``answers`` and ``details`` make lines of it.
+
+    sink          files                       upload_sink   stages a video, uploads a batch
+      │                                            │
+      └── ndjson  lines and features ──────────────┤
+                                                   ├── workspace   dataset, ontology, model, run: found or made
+                                                   ├── rows        data rows of the videos
+                                                   ├── upload      one copy of each annotation in the run
+                                                   ├── project     batches, prelabels, labels
+                                                   ▼
+                         imports, api             what is asked of Labelbox, each safe to ask again
+                                                   ▼
+                              sdk                 the official SDK, sent once, its errors made ours
 """
