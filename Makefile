@@ -48,6 +48,7 @@ bench-faults: $(READY) ## kill runs at every step, storms, many runs at once; pr
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --extra demo --extra dev --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
+	echo 'setuptools>=77' | $(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --constraint requirements.lock pyproject.toml - -o deployments/docker/requirements.lock
 	echo ministack | $(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade - -o tests/emulators/ministack.lock
 	npm install --prefix tests/emulators/azurite --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 

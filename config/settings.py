@@ -10,7 +10,7 @@ from __future__ import annotations
 import os.path
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -21,6 +21,8 @@ from config.available import LEDGERS, available_forms
 from config.fields import Allowed, Folder, allowed_in
 from config.problems import explain_value, nearest, quoted, refuse_value
 from tasks.domain.errors import InputInvalid
+
+S = TypeVar("S", bound=BaseSettings)
 
 _SOCKET = re.compile(r"(^|&)host=[^&]")
 _ROBOFLOW_HOST = re.compile(r"(^|\.)roboflow\.(com|eu|one)$")
@@ -152,6 +154,24 @@ class Settings(BaseSettings):
         Field(validation_alias="REELROUTE_LOG_LEVEL", description="How much is logged."),
         Allowed("debug, info, warning, error"),
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        BeforeValidator(_lower),
+        Field(
+            validation_alias="REELROUTE_LOG_FORMAT",
+            description="How the log is written: for people, or one JSON object per line on stderr.",
+        ),
+        Allowed("text, json"),
+    ] = "text"
+    metrics_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(
+            validation_alias="REELROUTE_METRICS_KEY",
+            description="Bearer token that `/metrics` of `serve metrics` and `serve events` asks for.",
+        ),
+        Allowed("a key"),
+    ] = None
 
     @classmethod
     def load(cls) -> Settings:
@@ -161,13 +181,7 @@ class Settings(BaseSettings):
             InputInvalid: A variable has a value that cannot be. The message names the variable,
                 its value unless that may be secret, and what is allowed.
         """
-        try:
-            return cls()
-        except ValidationError as error:
-            found = [_explained(detail) for detail in error.errors(include_url=False)]
-            raise InputInvalid("\n".join(text for text in found if text)) from None
-        except UnicodeDecodeError:
-            raise InputInvalid("the file .env in the working directory is not UTF-8 text") from None
+        return read_environment(cls)
 
     def service_for(self, backend: str) -> str | None:
         """Return the base URL of a backend's service, or None where a run has to start its own.
@@ -182,14 +196,30 @@ class Settings(BaseSettings):
         return None if _ROBOFLOW_HOST.search(host) else self.roboflow_api_url
 
 
-def _explained(detail: ErrorDetails) -> str:
+def read_environment(settings: type[S], **given: Any) -> S:
+    """Make settings of the environment; what is ``given``, by variable, comes before it.
+
+    Raises:
+        InputInvalid: As :meth:`Settings.load`.
+    """
+    try:
+        return settings(**given)
+    except ValidationError as error:
+        found = [_explained(detail, settings) for detail in error.errors(include_url=False)]
+        raise InputInvalid("\n".join(text for text in found if text)) from None
+    except UnicodeDecodeError:
+        raise InputInvalid("the file .env in the working directory is not UTF-8 text") from None
+
+
+def _explained(detail: ErrorDetails, settings: type[BaseSettings]) -> str:
     """One mistake in words; "" for one that only follows from another."""
     if detail["type"] == "default_factory_not_called":
         return ""
     variable = str(detail["loc"][0])
-    fields = {str(info.validation_alias): name for name, info in Settings.model_fields.items()}
+    fields = {str(info.validation_alias): name for name, info in settings.model_fields.items()}
     field = fields[variable]
-    shown = "its value" if field in ("ledger_url", "roboflow_api_key") else quoted(str(detail["input"]))
+    secret = "SecretStr" in str(settings.model_fields[field].annotation)
+    shown = "its value" if secret else quoted(str(detail["input"]))
     message, allowed, suggestion = explain_value(detail, shown)
     meant = f"; did you mean '{suggestion}'?" if suggestion else ""
-    return f"{variable}: {message}{meant}\n    allowed: {allowed or allowed_in(Settings, field)}"
+    return f"{variable}: {message}{meant}\n    allowed: {allowed or allowed_in(settings, field)}"

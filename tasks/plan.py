@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -101,9 +101,9 @@ class Plan:
 
 
 @task(name="plan", **PATIENT_STEP)
-async def plan_videos(run: Run, limit: int = 0) -> Plan:
-    """Probe the planned videos of today's listing and choose those that fit limit and budget."""
-    plan = await asyncio.to_thread(make_plan, run, limit)
+async def plan_videos(run: Run, limit: int = 0, waiting: Sequence[JobRecord] | None = None) -> Plan:
+    """Probe the planned videos of today's listing (or ``waiting``) and choose those that fit limit and budget."""
+    plan = await asyncio.to_thread(make_plan, run, limit, waiting)
     estimate = plan.estimate
     cost = "" if estimate.cost is None else f", about {estimate.cost:.2f}"
     log = get_run_logger()

@@ -27,7 +27,12 @@ TABLE_ROWS = 5000
 # Lines written out in the markdown; all of them are in the JSON beside it.
 LINES_SHOWN = 100
 # What each command says when it has found nothing to do.
-NOTHING = {"run": "No videos found.", "collect": "Nothing was in flight.", "replay": "Nothing to replay."}
+NOTHING = {
+    "run": "No videos found.",
+    "collect": "Nothing was in flight.",
+    "replay": "Nothing to replay.",
+    "on-upload": "None of the uploads is a video that is still there.",
+}
 
 
 @dataclass(slots=True)

@@ -183,8 +183,8 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
     """
-    guard_logs()
     settings = settings or Settings.load()
+    guard_logs(settings.log_format)
     pipeline = load_pipeline(name)
     spec, model_files = inference_spec(pipeline)
     clear_dead_work(settings)

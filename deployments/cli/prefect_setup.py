@@ -17,8 +17,10 @@ SERVER_BATCHES = {
 }
 
 
-def prepare_prefect(*, log_level: str, verbose: bool) -> None:
+def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text") -> None:
     """Set what the environment leaves open, and keep the log off the terminal unless asked for.
+
+    A log in JSON is for a machine that collects it, and is always written.
 
     Without a server configured, Prefect starts one of its own for the run; on a busy machine that
     takes longer than the 20 seconds it allows itself.
@@ -33,6 +35,10 @@ def prepare_prefect(*, log_level: str, verbose: bool) -> None:
     from prefect.logging.configuration import setup_logging
 
     setup_logging()
-    if not verbose:
+    if log_format == "json":
+        from tasks.log_guard import guard_logs
+
+        guard_logs(log_format)
+    elif not verbose:
         for handler in logging.getLogger().handlers:
             handler.setLevel(logging.CRITICAL + 1)

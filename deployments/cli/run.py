@@ -69,9 +69,10 @@ def run_flow(
     from deployments.cli.prefect_setup import prepare_prefect
     from deployments.cli.stopping import run_stoppable
 
-    with watching(enabled=sys.stderr.isatty() and not verbose) as bars:
+    for_people = sys.stderr.isatty() and not verbose and settings.log_format == "text"
+    with watching(enabled=for_people) as bars:
         bars.stage("starting Prefect")
-        prepare_prefect(log_level=settings.log_level, verbose=verbose)
+        prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=verbose)
         first = start()
         bars.stage(stage)
         return run_stoppable(lambda: first, printer.say)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
+from tasks.ledger.inbox import Inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +115,8 @@ class Slots:
     deadline: timedelta
 
 
-class Ledger(Protocol):
-    """Jobs and deliveries, safe to share by threads, processes and machines.
+class Ledger(Inbox, Protocol):
+    """Jobs, deliveries and the inbox, safe to share by threads, processes and machines.
 
     Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,
     :class:`tasks.domain.errors.LedgerUnavailable` when the database stayed out of reach though it
@@ -284,6 +285,10 @@ class Ledger(Protocol):
 
     def counts(self, pipeline: str | None = None) -> tuple[dict[JobState, int], dict[str, dict[DeliveryState, int]]]:
         """Count jobs by state, and deliveries by route and state; every state is there, if only as 0."""
+        ...
+
+    def oldest_in_flight(self) -> datetime | None:
+        """When the job was submitted that has been at a service for longest; None if none is there."""
         ...
 
     def story(self, key: str) -> list[Move]:

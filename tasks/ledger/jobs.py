@@ -264,6 +264,13 @@ def count_jobs(connection: Connection, pipeline: str | None) -> dict[JobState, i
     return {state: found.get(state, 0) for state in JobState}
 
 
+def oldest_in_flight(connection: Connection) -> datetime | None:
+    """The earliest submission among the jobs that are at a service."""
+    query = select(func.min(jobs.c.submitted_at)).where(jobs.c.state == JobState.SUBMITTED)
+    oldest: datetime | None = connection.scalar(query)
+    return oldest
+
+
 def _locked(connection: Connection, key: str, pipeline: str | None) -> JobRecord:
     row = connection.execute(_ONE_LOCKED, {"this": key, "pipeline": pipeline or ""}).first()
     if row is None:

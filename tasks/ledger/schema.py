@@ -3,6 +3,7 @@
     videos ─< jobs ─< pipeline_jobs     which pipeline sees which job, and under what name
                    ├< deliveries        one per pipeline and route
                    └< moves             the story of both, never changed
+    batches ─< uploads                  the inbox: what stores have reported, until a run has seen to it
 
 A change here needs a migration beside the others and a new ``REVISION``; a test compares them.
 """
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import DELIVERY_STATE, FAILURE, INFO, JOB_STATE, SPEC, TIME, URIS, VERBATIM
 
 # Head of migrations/versions. A ledger that has it is opened without loading alembic.
-REVISION = "0001"
+REVISION = "0003"
 REVISION_TABLE = "ledger_revision"
 
 metadata = MetaData()
@@ -115,4 +116,44 @@ moves = Table(
     Column("detail", VERBATIM, nullable=False),
     ForeignKeyConstraint(["job_key"], ["jobs.key"], name="moves_job"),
     Index("moves_by_job", "job_key", "id"),
+)
+
+# One row per reported object version and pipeline that wants it. ``object_key`` is of all its versions.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("key", String(32), nullable=False),
+    Column("object_key", String(32), nullable=False),
+    Column("pipeline", VERBATIM, nullable=False),
+    Column("uri", VERBATIM, nullable=False),
+    Column("version", VERBATIM, nullable=False),
+    Column("size", BigInteger),
+    Column("sequencer", VERBATIM, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("batch", String(32), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("outcome", VERBATIM, nullable=False),
+    Column("received_at", TIME, nullable=False),
+    Column("due_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    UniqueConstraint("key", name="uploads_key"),
+    Index("uploads_by_object", "object_key"),
+    Index("uploads_by_state", "state", "pipeline", "id"),
+    Index("uploads_by_batch", "batch"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("pipeline", VERBATIM, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("run", VERBATIM, nullable=False),
+    Column("lease_owner", VERBATIM, nullable=False),
+    Column("lease_until", TIME, nullable=False),
+    Column("formed_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    Index("batches_by_state", "state", "formed_at"),
 )

@@ -18,7 +18,7 @@ from tasks.ledger import history, leases
 from tasks.ledger import jobs as job_rows
 from tasks.ledger.base import DeliveryRecord, JobRecord, Move, Slots
 from tasks.ledger.columns import aware
-from tasks.ledger.database import Database
+from tasks.ledger.inbox_store import SqlInbox, named
 from tasks.ledger.redaction import is_fetchable, without_grants
 
 # Rows written or read in one transaction: few enough that others hardly wait.
@@ -27,14 +27,11 @@ BATCH = 500
 Record = TypeVar("Record")
 
 
-class SqlLedger:
+class SqlLedger(SqlInbox):
     """Implements :class:`tasks.ledger.base.Ledger`, which says what each method promises.
 
     Open one with :func:`tasks.ledger.open.open_ledger`.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def plan(self, pipeline: str, jobs: Iterable[tuple[str, VideoRef, InferenceSpec]], now: datetime) -> int:
         """Record jobs that are not known yet, batch by batch; return how many were new.
@@ -69,12 +66,12 @@ class SqlLedger:
         self, key: str, owner: str, lease: timedelta, now: datetime, *, pipeline: str | None = None
     ) -> JobRecord | None:
         """Take or renew a job's lease; None if it is somebody else's."""
-        asked = key, _named(owner), lease, aware(now), pipeline
+        asked = key, named(owner), lease, aware(now), pipeline
         return self._database.change(lambda connection: job_rows.claim_job(connection, *asked))
 
     def release(self, key: str, owner: str) -> None:
         """Give a lease back if it is still the owner's."""
-        asked = key, _named(owner)
+        asked = key, named(owner)
         self._database.change(lambda connection: job_rows.release_job(connection, *asked))
 
     def move(
@@ -96,7 +93,7 @@ class SqlLedger:
         """Compare-and-set a job's state and facts, and keep the move."""
         given = {"token": token, "job_id": job_id, "service": service, "result_key": result_key}
         facts = {name: value for name, value in given.items() if value is not None}
-        asked: dict[str, Any] = {"key": key, "to": to, "owner": _named(owner), "now": aware(now), "facts": facts}
+        asked: dict[str, Any] = {"key": key, "to": to, "owner": named(owner), "now": aware(now), "facts": facts}
         asked |= {"failure": failure, "pipeline": pipeline}
         return self._database.change(
             partial(job_rows.move_job, expected=expected, slots=slots, **asked),
@@ -109,7 +106,7 @@ class SqlLedger:
 
     def abandon(self, owner: str, now: datetime) -> int:
         """Give back every lease of an owner that is gone."""
-        asked = _named(owner), aware(now)
+        asked = named(owner), aware(now)
         return self._database.change(lambda connection: leases.abandon(connection, *asked))
 
     def set_info(self, key: str, info: VideoInfo) -> None:
@@ -135,7 +132,7 @@ class SqlLedger:
         self, pipeline: str, job_key: str, route: str, owner: str, lease: timedelta, now: datetime
     ) -> DeliveryRecord | None:
         """Begin a delivery, take over a dead one, or renew ours."""
-        asked = pipeline, job_key, route, _named(owner), lease, aware(now)
+        asked = pipeline, job_key, route, named(owner), lease, aware(now)
         return self._database.change(lambda connection: delivery_rows.claim_route(connection, *asked))
 
     def finish_delivery(
@@ -154,7 +151,7 @@ class SqlLedger:
         asked: dict[str, Any] = {"pipeline": pipeline, "job_key": job_key, "route": route, "to": to, "now": aware(now)}
         asked |= {"outputs": outputs, "failure": failure}
         self._database.change(
-            partial(delivery_rows.finish_route, owner=_named(owner), **asked),
+            partial(delivery_rows.finish_route, owner=named(owner), **asked),
             partial(delivery_rows.find_finished, **asked),
         )
 
@@ -175,6 +172,10 @@ class SqlLedger:
             )
         )
 
+    def oldest_in_flight(self) -> datetime | None:
+        """When the job was submitted that has been at a service for longest."""
+        return self._database.look(job_rows.oldest_in_flight)
+
     def story(self, key: str) -> list[Move]:
         """Every move of a job and its deliveries, oldest first."""
         return self._database.look(lambda connection: history.story(connection, key))
@@ -191,12 +192,6 @@ class SqlLedger:
     def close(self) -> None:
         """Close connections."""
         self._database.close()
-
-
-def _named(owner: str) -> str:
-    if not owner:
-        raise ValueError("a lease needs an owner with a name")
-    return owner
 
 
 def _checked(job: tuple[str, VideoRef, InferenceSpec]) -> tuple[str, VideoRef, InferenceSpec]:

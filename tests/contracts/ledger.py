@@ -12,6 +12,7 @@ import pytest
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
 from tests.contracts.ledger_deliveries import ChangedRouteContract, DeliveryContract, DeliveryListContract
+from tests.contracts.ledger_inbox import BatchContract, PutContract
 from tests.contracts.ledger_jobs import InfoContract, LeaseContract, PlanContract, StreamContract
 from tests.contracts.ledger_limits import AbandonContract, SlotContract
 from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContract
@@ -35,6 +36,8 @@ class LedgerContract(
     AbandonContract,
     RaceContract,
     KillContract,
+    PutContract,
+    BatchContract,
 ):
     """All of it."""
 

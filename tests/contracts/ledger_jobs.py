@@ -216,6 +216,17 @@ class StreamContract:
         assert ({**blank, JobState.PLANNED: 3, JobState.EXPIRED: 1}, {}) == ledger.counts()
         assert (blank, {}) == ledger.counts("nobody")
 
+    def test_the_oldest_job_in_flight_is_the_one_submitted_first(self, ledger: Ledger) -> None:
+        """Of those that are at a service: what ended, failed or was never answered is not waited for."""
+        assert ledger.oldest_in_flight() is None
+        waits = [JobState.UNKNOWN, JobState.SUCCEEDED, JobState.PLANNED, JobState.SUBMITTED, JobState.SUBMITTED]
+        keys = [add(ledger, planned(video(number))) for number in range(len(waits))]
+        for hours, (key, state) in enumerate(zip(keys, waits, strict=True)):
+            drive(ledger, key, state, now=NOW + timedelta(hours=hours))
+        assert NOW + timedelta(hours=3) == ledger.oldest_in_flight()
+        ledger.move(keys[3], JobState.SUBMITTED, JobState.SUCCEEDED, "me", NOW)
+        assert NOW + timedelta(hours=4) == ledger.oldest_in_flight()
+
 
 class LeaseContract:
     """Who may work on a job."""

@@ -69,12 +69,12 @@ def add(ledger: Ledger, job: Planned | None = None, pipeline: str = PIPELINE) ->
     return job[0]
 
 
-def drive(ledger: Ledger, key: str, to: JobState, owner: str = "me") -> JobRecord:
+def drive(ledger: Ledger, key: str, to: JobState, owner: str = "me", now: datetime = NOW) -> JobRecord:
     """Claim a planned job and move it to a state; the lease stays with the owner."""
-    record = ledger.claim(key, owner, LEASE, NOW)
+    record = ledger.claim(key, owner, LEASE, now)
     assert record is not None
     for state in WAYS[to]:
-        record = ledger.move(key, record.state, state, owner, NOW, token="t-1", job_id="job-1")
+        record = ledger.move(key, record.state, state, owner, now, token="t-1", job_id="job-1")
     return record
 
 

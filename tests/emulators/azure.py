@@ -21,6 +21,7 @@ import jwt
 import pytest
 from azure.core.credentials import AccessToken
 from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -117,6 +118,43 @@ def running(folder: Path | None = None) -> Iterator[AzureEmulator]:
     env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"}
     with process.started(command, port=port, env=env), proxy.serve(proxy.Proxy(port)) as faults:
         yield AzureEmulator(f"{scheme}://127.0.0.1:{port}/{ACCOUNT}", key, faults, certificate)
+
+
+@dataclass
+class QueueEmulator:
+    """Azure Queue Storage on loopback.
+
+    Attributes:
+        url: Of the account's queue service.
+        connection_string: As the portal shows it.
+    """
+
+    url: str
+    connection_string: str
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def new_queue(self) -> QueueClient:
+        """Make an empty queue; return a client to put messages in with."""
+        queue = QueueClient.from_connection_string(self.connection_string, f"queue-{next(self._numbers)}")
+        queue.create_queue()
+        return queue
+
+
+@contextmanager
+def running_queue(key: str = "") -> Iterator[QueueEmulator]:
+    """Start the queue service for the length of the block, on an ephemeral port.
+
+    Args:
+        key: Of the account, where it also has blobs; by default a new one.
+    """
+    port = process.free_port()
+    key = key or base64.b64encode(os.urandom(64)).decode()
+    main = installed("azurite") / "node_modules/azurite/dist/src/queue/main.js"
+    command = [str(NODE), str(main), "--queueHost", "127.0.0.1", "--queuePort", str(port), "--inMemoryPersistence"]
+    command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    with process.started(command, port=port, env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"}):
+        url = f"http://127.0.0.1:{port}/{ACCOUNT}"
+        yield QueueEmulator(url, f"AccountName={ACCOUNT};AccountKey={key};QueueEndpoint={url};")
 
 
 def _make_certificate(folder: Path) -> Path:

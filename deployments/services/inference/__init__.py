@@ -4,9 +4,9 @@ The official ``roboflow`` SDK (``API_URL`` in its environment) and our own clien
 unchanged. Nothing is imported here, so that naming the package costs nothing:
 
     settings.py   what a service is started with
-    server.py     serve: bind, start workers, stop cleanly
     app.py        create_app: routes and refusals
     service.py    the parts put together, the key, our own addresses
+    metrics.py    what Prometheus is told of jobs and workers
     control.py    the control plane that the SDK looks things up in
     video.py      upload, submit, poll, download
     contract.py   request bodies and the JSON of refusals

@@ -15,10 +15,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from deployments.services.exposure import require_key
+from deployments.services.health import Health, add_health
 from deployments.services.inference import control, video
 from deployments.services.inference.contract import refusal
+from deployments.services.inference.metrics import JobMetrics
 from deployments.services.inference.service import Service, service_of
 from deployments.services.inference.settings import ServiceSettings
+from deployments.services.metrics import Metrics, add_metrics
 from tasks.domain.errors import (
     AccessDenied,
     AuthRefused,
@@ -53,11 +57,15 @@ def create_app(settings: ServiceSettings, *, clock: Callable[[], datetime] = utc
     """
     # No schema and no docs pages: they would answer without the key.
     app = FastAPI(lifespan=_lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.service = Service.build(settings, clock)
+    app.state.service = service = Service.build(settings, clock)
     app.add_exception_handler(ReelrouteError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(OSError, _refuse_for_now)
-    app.add_api_route("/healthz", _health, methods=["GET", "HEAD"])
+    pool = service.pool
+    checks = {"state folder": service.check_state_folder}
+    add_health(app, Health(checks, is_alive=lambda: pool.is_whole, facts={"workers": pool.size}))
+    metrics = Metrics(JobMetrics(service.store, pool, clock))
+    add_metrics(app, metrics, lambda request: require_key(request, settings.api_key))
     register_url_convertor("anything", _Anything())
     app.router.routes.append(Route(URL_PREFIX + "/{key:anything}", _file, methods=["GET", "HEAD"]))
     app.include_router(video.router)
@@ -95,13 +103,6 @@ class _Anything(Convertor[str]):
 
     def to_string(self, value: str) -> str:
         return value
-
-
-def _health(request: Request) -> JSONResponse:
-    """Say whether the service works, to anybody."""
-    service = service_of(request)
-    status, code = ("ok", 200) if service.pool.is_whole else ("degraded", 503)
-    return JSONResponse({"status": status, "workers": service.pool.size}, status_code=code)
 
 
 def _file(request: Request) -> Response:

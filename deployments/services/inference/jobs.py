@@ -22,7 +22,7 @@ import shutil
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.domain.errors import InputInvalid, JobUnknown
@@ -57,6 +57,14 @@ class JobEnd:
     code: str = ""
     message: str = ""
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Jobs that wait or run, and when the oldest of them was accepted; None if there is none."""
+
+    jobs: int
+    oldest: datetime | None
 
 
 @dataclass(slots=True)
@@ -151,9 +159,23 @@ class JobStore:
         """Let the job wait as if this start had not been; for a service that is told to stop."""
         _write_whole(claim.scratch.with_name("starts"), str(claim.starts - 1).encode())
 
-    def pending_count(self) -> int:
-        """Jobs that wait or run."""
-        return sum(1 for name in os.listdir(self._pending) if not name.endswith(".part"))  # noqa: PTH208
+    def backlog(self) -> Backlog:
+        """What is not done yet, of every service that shares the state folder."""
+        names = [name for name in os.listdir(self._pending) if not name.endswith(".part")]  # noqa: PTH208
+        accepted_ns = int(min(names).partition("_")[0]) if names else 0
+        return Backlog(len(names), datetime.fromtimestamp(accepted_ns / 1e9, UTC) if names else None)
+
+    def try_writing(self) -> None:
+        """Write and delete a file of a job's size.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        trial = self._jobs / f".trial-{uuid.uuid4().hex}"
+        try:
+            _write_whole(trial, b" " * 4096)
+        finally:
+            trial.unlink(missing_ok=True)
 
     def prune(self, before: datetime) -> int:
         """Delete jobs that ended before then, and half-made ones as old; return how many."""

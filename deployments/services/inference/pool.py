@@ -13,7 +13,8 @@ import contextlib
 import logging
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 from deployments.services.inference.jobs import Claim, JobStore
@@ -88,7 +89,13 @@ class Worker:
 
 
 class WorkerPool:
-    """As many slots as the settings say, each with a worker of its own."""
+    """As many slots as the settings say, each with a worker of its own.
+
+    Attributes:
+        busy: Jobs that run now.
+        ended: Jobs that ended here, by ``succeeded`` or the code of the failure.
+        crashes: Worker processes that died of a job.
+    """
 
     def __init__(self, store: JobStore, settings: ServiceSettings) -> None:
         self._store = store
@@ -97,6 +104,9 @@ class WorkerPool:
         self._size = settings.worker_count
         self._news = asyncio.Event()
         self._slots: list[asyncio.Task[None]] = []
+        self.busy = 0
+        self.ended: Counter[str] = Counter()
+        self.crashes = 0
 
     @property
     def size(self) -> int:
@@ -124,6 +134,14 @@ class WorkerPool:
             for slot in self._slots:
                 slot.cancel()
             await asyncio.gather(*self._slots, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def _one_more_busy(self) -> Iterator[None]:
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
 
     async def _next(self) -> Claim:
         while True:
@@ -157,7 +175,7 @@ class _Slot:
             while True:
                 try:
                     claim = await self._pool._next()
-                    with contextlib.closing(claim):
+                    with contextlib.closing(claim), self._pool._one_more_busy():
                         await self._run(claim)
                 except OSError as error:  # a full disk, no process to be had: the job stays queued
                     _log.error("cannot run jobs: %s; trying again", error.strerror)
@@ -168,7 +186,7 @@ class _Slot:
     async def _run(self, claim: Claim) -> None:
         if claim.starts > _MAX_STARTS:
             message = f"the job was begun {_MAX_STARTS} times and never ended"
-            self._store.fail(claim, "worker_crashed", message, "it may bring the whole service down")
+            self._finish(claim, Reply("worker_crashed", message, "it may bring the whole service down"))
             return
         if self._worker is None:
             self._worker = await Worker.start()
@@ -187,6 +205,7 @@ class _Slot:
             )
         except WorkerLost:
             await self._drop_worker(at_once=True)
+            self._pool.crashes += 1
             crashes = self._store.crashed(claim)
             _log.warning("job %s ended its worker process (%d of %d)", claim.job_id, crashes, _MAX_CRASHES)
             if crashes < _MAX_CRASHES:
@@ -203,7 +222,9 @@ class _Slot:
             self._store.fail(claim, reply.code, reply.message, reply.hint)
         else:
             self._store.succeed(claim)
-        _log.info("job %s: %s", claim.job_id, reply.code or "succeeded")
+        outcome = reply.code or "succeeded"
+        self._pool.ended[outcome] += 1
+        _log.info("job %s: %s", claim.job_id, outcome, extra={"job_id": claim.job_id, "outcome": outcome})
 
     async def _drop_worker(self, *, at_once: bool = False) -> None:
         worker, self._worker = self._worker, None

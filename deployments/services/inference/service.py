@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from deployments.services import exposure
 from deployments.services.inference.catalog import Catalog
 from deployments.services.inference.jobs import JobStore
 from deployments.services.inference.pool import WorkerPool
@@ -18,7 +18,7 @@ from deployments.services.inference.settings import ServiceSettings
 from deployments.services.inference.signing import UrlSigner
 from deployments.services.inference.sources import Address, InputResolver
 from deployments.services.inference.uploads import Uploads
-from tasks.domain.errors import AuthRefused, InputInvalid
+from tasks.domain.errors import InputInvalid, StorageUnavailable
 from tasks.storage.loopback import file_url_secret
 
 
@@ -56,6 +56,17 @@ class Service:
         catalog = Catalog.load(settings.models)
         return cls(settings, clock, catalog, signer, store, uploads, inputs, WorkerPool(store, settings))
 
+    def check_state_folder(self) -> None:
+        """See whether jobs and uploads can be written.
+
+        Raises:
+            StorageUnavailable: They cannot, most often because the disk is full.
+        """
+        try:
+            self.store.try_writing()
+        except OSError as error:
+            raise StorageUnavailable(f"the state folder cannot be written: {error.strerror}") from None
+
     def prune(self) -> None:
         """Delete jobs, results and uploads whose retention has passed."""
         before = self.clock() - self.settings.retention
@@ -78,13 +89,7 @@ def require_key(request: Request, service: InService) -> None:
     Raises:
         AuthRefused: It is missing or wrong.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token if scheme.lower() == "bearer" else request.query_params.get("api_key", "")
-    # As bytes: compare_digest takes no text outside of ASCII.
-    if not hmac.compare_digest(given.encode("utf-8", "replace"), service.settings.api_key.encode()):
-        raise AuthRefused(
-            "the API key is missing or wrong", hint="send this service's key as ?api_key=… or as a bearer token"
-        )
+    exposure.require_key(request, service.settings.api_key)
 
 
 def base_url(request: Request) -> str:

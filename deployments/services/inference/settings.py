@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from deployments.services.exposure import refuse_open_address
 from tasks.domain.errors import InputInvalid
 
 # The hosted service's upload URLs say 3600 and its SDK reports that number to people.
@@ -66,8 +67,9 @@ class ServiceSettings:
     retention: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
-        if not self.api_key:
-            raise InputInvalid("the inference service needs an API key", hint="give --api-key or set ROBOFLOW_API_KEY")
+        refuse_open_address(self.host, self.api_key, service="inference service", variable="ROBOFLOW_API_KEY")
+        if not self.api_key.strip():  # on loopback too: it signs the URLs that the service gives out
+            raise InputInvalid("the inference service needs an API key", hint="set ROBOFLOW_API_KEY")
         if self.workers is not None and self.workers < 1:
             raise InputInvalid(f"{self.workers} workers cannot run a job", hint="give 1 or more")
         if self.max_bytes < 1:

@@ -12,8 +12,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from deployments.services.inference.server import serve
+from deployments.services.inference.app import create_app
 from deployments.services.inference.settings import ServiceSettings
+from deployments.services.server import serve
 
 
 def main() -> None:
@@ -26,7 +27,13 @@ def main() -> None:
     if "job_timeout" in given:
         given["job_timeout"] = timedelta(seconds=given["job_timeout"])
     settings = ServiceSettings(port=0, **given)
-    serve(settings, on_ready=lambda url: print(url, flush=True), exit_with_parent=exit_with_parent)
+    serve(
+        lambda: create_app(settings),
+        settings.host,
+        settings.port,
+        on_ready=lambda url: print(url, flush=True),
+        exit_with_parent=exit_with_parent,
+    )
 
 
 if __name__ == "__main__":

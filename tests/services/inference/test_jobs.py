@@ -121,7 +121,7 @@ def test_an_ended_job_leaves_no_url_on_disk(store: JobStore, tmp_path: Path) -> 
     store.fail(claim, "job_timeout", "too long")
     kept = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any("s3cret" in text or "half" in text for text in kept)
-    assert store.pending_count() == 0
+    assert store.backlog().jobs == 0
 
 
 def test_a_job_that_ended_just_before_a_crash_is_not_run_again(store: JobStore, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_job_that_ended_just_before_a_crash_is_not_run_again(store: JobStore, 
     marker.touch()
     claims = JobStore(tmp_path)
     assert claims.claim() is None
-    assert claims.pending_count() == 0
+    assert claims.backlog().jobs == 0
     assert store.end_of(job_id) is not None
 
 
@@ -154,7 +154,7 @@ def test_a_job_whose_folder_is_gone_is_dropped(store: JobStore, tmp_path: Path) 
     """A queue entry without a job is no job."""
     (tmp_path / "pending" / "00000000000000000001_00000000-0000-0000-0000-000000000000").touch()
     assert store.claim() is None
-    assert store.pending_count() == 0
+    assert store.backlog().jobs == 0
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from tasks.domain.errors import InputInvalid
     "wrong",
     [
         {"api_key": ""},
+        {"api_key": " \n"},
+        {"api_key": "", "host": "0.0.0.0"},
         {"workers": 0},
         {"max_bytes": 0},
         {"max_duration": timedelta(0)},

@@ -74,7 +74,7 @@ class TestSubmitting:
         assert response.status_code == 400
         assert response.json()["error"] == "model_unknown"
         assert word in response.json()["message"] + response.json()["hint"]
-        assert service.store.pending_count() == 0
+        assert service.store.backlog().jobs == 0
 
     @pytest.mark.parametrize(
         "wrong",

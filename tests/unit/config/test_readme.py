@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import config
+from config.event_settings import EventSettings
 from config.fields import Section, allowed_in
 from config.pipeline import Budget, Inference, Pipeline, Source
 from config.routes import ROUTES
@@ -66,8 +67,9 @@ def rows() -> dict[str, str]:
         for prefix, section in SECTIONS.items()
         for name, info in section.model_fields.items()
     }
-    for name, info in Settings.model_fields.items():
-        lines[str(info.validation_alias)] = row(str(info.validation_alias), Settings, name, info)
+    for settings in (Settings, EventSettings):
+        for name, info in settings.model_fields.items():
+            lines[str(info.validation_alias)] = row(str(info.validation_alias), settings, name, info)
     return lines
 
 

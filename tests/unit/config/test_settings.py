@@ -60,6 +60,8 @@ def test_each_variable_is_read(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ROBOFLOW_API_KEY="rf_key\n",
         ROBOFLOW_API_URL="https://api.roboflow.eu/",
         REELROUTE_LOG_LEVEL="DEBUG",
+        REELROUTE_LOG_FORMAT="JSON",
+        REELROUTE_METRICS_KEY="m_key\n",
     )
     assert Path("/state") == settings.home
     assert f"sqlite:///{here}/ledgers/a.db" == settings.ledger_url.get_secret_value()
@@ -67,6 +69,9 @@ def test_each_variable_is_read(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.roboflow_api_key is not None
     assert "rf_key" == settings.roboflow_api_key.get_secret_value()
     assert ("https://api.roboflow.eu", "debug") == (settings.roboflow_api_url, settings.log_level)
+    assert "json" == settings.log_format
+    assert settings.metrics_key is not None
+    assert "m_key" == settings.metrics_key.get_secret_value()
 
 
 def test_the_home_folder_of_the_user_is_not_ours(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

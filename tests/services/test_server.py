@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import socket
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from deployments.services.inference import server
-from deployments.services.inference.catalog import Catalog
-from deployments.services.inference.settings import ServiceSettings
+from deployments.services import server
+from deployments.services.health import Health, add_health
 from tasks.domain.errors import InputInvalid
 
 
-def _settings(tmp_path: Path, host: str, port: int = 0) -> ServiceSettings:
-    return ServiceSettings(api_key="key", state_dir=tmp_path / "state", host=host, port=port, workers=1)
+def _app() -> FastAPI:
+    app = FastAPI()
+    add_health(app, Health({}))
+    return app
 
 
 @pytest.mark.parametrize(
     ("host", "start"),
     [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://localhost:")],
 )
-@pytest.mark.usefixtures("offered")
-def test_the_service_answers_when_it_says_so(tmp_path: Path, host: str, start: str) -> None:
+def test_the_service_answers_when_it_says_so(host: str, start: str) -> None:
     """At the address that is told, on a port that was free; asking from within the callback works."""
     stopping: list[server._Server] = []
     told: list[tuple[str, int]] = []
@@ -42,7 +42,7 @@ def test_the_service_answers_when_it_says_so(tmp_path: Path, host: str, start: s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "_Server", Remembered)
         # In a thread, where no signal handlers can be set: embedding the service works too.
-        thread = threading.Thread(target=server.serve, args=(_settings(tmp_path, host),), kwargs={"on_ready": on_ready})
+        thread = threading.Thread(target=server.serve, args=(_app, host, 0), kwargs={"on_ready": on_ready})
         thread.start()
         thread.join(timeout=60)
     assert not thread.is_alive()
@@ -51,19 +51,18 @@ def test_the_service_answers_when_it_says_so(tmp_path: Path, host: str, start: s
     assert status == 200
 
 
-@pytest.mark.usefixtures("offered")
-def test_a_port_that_is_taken_is_an_error_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_an_error_before_anything_starts() -> None:
     """Named, with its number."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputInvalid, match=str(port)):
-            server.serve(_settings(tmp_path, "127.0.0.1", port), on_ready=lambda url: None)
+            server.serve(_app, "127.0.0.1", port, on_ready=lambda url: None)
 
 
-def test_a_host_that_is_not_ours_is_an_error(tmp_path: Path, offered: Catalog) -> None:
+def test_a_host_that_is_not_ours_is_an_error() -> None:
     """A documentation address that no machine has."""
     with pytest.raises(InputInvalid, match=r"192\.0\.2\.1"):
-        server.serve(_settings(tmp_path, "192.0.2.1"), on_ready=lambda url: None)
+        server.serve(_app, "192.0.2.1", 0, on_ready=lambda url: None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run the service: take the port, start answering, stop cleanly however we are told to."""
+"""Run a service: take the port, start answering, stop cleanly however we are told to."""
 
 from __future__ import annotations
 
@@ -12,38 +12,44 @@ import threading
 from collections.abc import Callable, Generator
 
 import uvicorn
+from fastapi import FastAPI
 
-from deployments.services.inference.app import create_app
-from deployments.services.inference.settings import ServiceSettings
 from tasks.domain.errors import InputInvalid
 
 # Open downloads get this long when we stop; whoever is cut off asks again.
 _GRACE_S = 5
 
 
-def serve(settings: ServiceSettings, *, on_ready: Callable[[str], None], exit_with_parent: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then return; jobs under way are run again by the next start.
+def serve(
+    make_app: Callable[[], FastAPI],
+    host: str,
+    port: int,
+    *,
+    on_ready: Callable[[str], None],
+    exit_with_parent: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then return.
 
     Args:
+        make_app: Builds the application, once the port is ours.
+        host, port: Where to listen; port 0 takes a free one.
         on_ready: Called with the base URL (loopback where we listen everywhere) once it answers;
             runs in a thread of its own.
         exit_with_parent: Also stop when stdin ends, which it does when the parent dies in any way.
 
     Raises:
-        ModelInvalid: A model file or name is bad.
-        InputInvalid: The port or the state folder cannot be used.
+        InputInvalid: The port cannot be used.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = _listen(host, port)
     with contextlib.closing(listener):
-        app = create_app(settings)
         config = uvicorn.Config(
-            app,
+            make_app(),
             access_log=False,  # it would show query strings: keys and signatures
             log_config=None,
             loop="asyncio",
             timeout_graceful_shutdown=_GRACE_S,
         )
-        server = _Server(config, lambda: on_ready(_url_of(settings.host, listener)))
+        server = _Server(config, lambda: on_ready(_url_of(host, listener)))
         if exit_with_parent:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
         asyncio.run(server.serve(sockets=[listener]))
