@@ -21,10 +21,13 @@ class FrameRange(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An option that is chosen, for the whole video or for ranges of frames."""
+    """An option that is chosen, for the whole video or for ranges of frames.
+
+    The service refuses a confidence whose children have none, so every answer has one.
+    """
 
     name: str
-    confidence: float | UnsetType = UNSET
+    confidence: float
     frames: list[FrameRange] | UnsetType = UNSET
     classifications: list[SubAnswer] | UnsetType = UNSET
 

@@ -259,6 +259,16 @@ def test_answers_can_have_other_names_and_be_left_out(tmp_path: Path) -> None:
     assert [{"name": "wet", "confidence": 0.8, "frames": spans_of((1, 12))}] == line["answer"]
 
 
+def test_a_models_own_names_come_before_the_routes(tmp_path: Path) -> None:
+    """One class name can mean two things to two models."""
+    style = Style(classes={"wet": "Wet"}, models={"tags": ModelStyle(classes={"wet": "Soaked"})})
+    results = single({"wet": 0.9}) | {"tags": multi({"wet": 0.9})["tags"]}
+
+    made = annotated(inferred(tmp_path, results), style)
+
+    assert ("Wet", "Soaked") == (made["weather"][0]["answer"]["name"], made["tags"][0]["answer"][0]["name"])
+
+
 def test_a_kind_that_a_model_cannot_become_is_refused(tmp_path: Path) -> None:
     """The hint says what it can."""
     with pytest.raises(DeliveryFailed, match="cannot become a Labelbox box") as refused:

@@ -135,6 +135,19 @@ def test_an_outline_is_a_closed_line_of_so_many_corners(tmp_path: Path) -> None:
     assert 1 == len(made["dog"])
 
 
+def test_no_corner_travels_around_an_outline(tmp_path: Path) -> None:
+    """The topmost corner of a tilting shape is another one each time; its corners stay where they are on it."""
+    tilted = [dict(point) for point in SQUARE]
+    tilted[3]["y"] = 48  # the top right corner is now the highest
+    frames = [[thing(120, 70, points=SQUARE)], [thing(120, 70, points=tilted)]]
+
+    made = annotated(inferred(tmp_path, results(*frames)), pets(kinds=(Kind.OUTLINE,), vertices=4))
+
+    (segment,) = keyframes(made["dog"][0], "line")
+    assert [(1, 7)] == [(segment[0][0], segment[1][0])]
+    assert np.abs(np.subtract(segment[0][1:], segment[1][1:])).max() <= 3
+
+
 def test_a_run_length_mask_has_an_outline(tmp_path: Path) -> None:
     """Of 4 by 6 pixels, columns first: a block of two rows and four columns."""
     mask = {"size": [4, 6], "counts": [5, 2, 2, 2, 2, 2, 2, 2, 5]}
