@@ -39,9 +39,6 @@ BACKENDS: dict[str, bool] = {"roboflow": True, "local": True, "frames": False, "
 # Driver part of a ledger URL.
 LEDGERS: dict[str, bool] = {"sqlite": True, "postgresql": True}
 
-# Whether a labelbox route can upload, or only write the files that an upload would send.
-LABELBOX_UPLOAD = False
-
 
 def available_forms() -> str:
     """How a location can be written today, for messages."""

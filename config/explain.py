@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from config.conflicts import conflicts
 from config.document import Document, KeyPath, Mark
-from config.fields import allowed_in
+from config.fields import Section, allowed_in
 from config.inference import Inference
 from config.pipeline import Budget, Pipeline
 from config.problems import explain_value, nearest, quoted
@@ -20,6 +20,7 @@ from config.selection import SelectionRun
 from config.sources import Source
 
 _SECTIONS: dict[object, type[BaseModel]] = {"inference": Inference, "budget": Budget, "schedule": Schedule}
+_NO_KEYS = frozenset({"[key]", "[name]", "[tools]"})
 Part = TypeVar("Part")
 _ROUTE: TypeAdapter[Route] = TypeAdapter(Route)
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
@@ -38,7 +39,7 @@ def explain(error: ValidationError, document: Document) -> None:
     # Pydantic looks at the whole only when every part is right; people want to hear it all at once.
     sources = _sound_parts(document, "sources", _SOURCE)
     routes = _sound_parts(document, "routes", _ROUTE)
-    for conflict in conflicts(sources, routes):
+    for conflict in conflicts(sources, routes, _sound_inference(document)):
         document.report(conflict.path, document.place(conflict.path), conflict.message, conflict.allowed)
 
 
@@ -71,20 +72,27 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel], str]:
     """Return the path in the file, the section that it is in, and its key there.
 
     Pydantic puts the kind of a route between its position and its key, ``routes, 0, video, uri``,
-    and ``[key]`` after a key that is itself wrong.
+    ``[key]`` after a key that is itself wrong, and the form of a value that has several.
     """
-    loc = tuple(part for part in loc if part != "[key]")
+    loc = tuple(part for part in loc if part not in _NO_KEYS)
     match loc:
         case ("sources", int(i), key, *rest):
             return ("sources", i, key, *rest), Source, str(key)
         case ("routes", int(i), "lightly", "selection_run", key, *rest):
             return ("routes", i, "selection_run", key, *rest), SelectionRun, str(key)
         case ("routes", int(i), str(kind), key, *rest) if kind in ROUTES:
-            return ("routes", i, key, *rest), ROUTES[kind], str(key)
+            return ("routes", i, key, *rest), *_innermost(ROUTES[kind], (key, *rest))
         case ("inference" | "budget" | "schedule" as section, key, *rest):
             return (section, key, *rest), _SECTIONS[section], str(key)
         case _:
             return loc, Pipeline, str(loc[0]) if loc else ""
+
+
+def _innermost(section: type[Section], keys: tuple[int | str, ...]) -> tuple[type[Section], str]:
+    """Follow keys into the sections that a section holds; return the last one, and the key in it."""
+    while len(keys) > 2 and str(keys[0]) in section.parts:
+        section, keys = section.parts[str(keys[0])], keys[2:]
+    return section, str(keys[0])
 
 
 def _is_unsound(document: Document, path: KeyPath) -> bool:
@@ -106,3 +114,12 @@ def _sound_parts(document: Document, key: str, adapter: TypeAdapter[Part]) -> di
         with contextlib.suppress(ValidationError):
             sound[i] = adapter.validate_python(item)
     return sound
+
+
+def _sound_inference(document: Document) -> Inference | None:
+    """The inference section, if it is right by itself."""
+    if not isinstance(document.data, dict) or any(path[:1] == ("inference",) for path in document.unsound):
+        return None
+    with contextlib.suppress(ValidationError):
+        return Inference.model_validate(document.data.get("inference"))
+    return None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -28,6 +28,9 @@ class Allowed:
 
 class Section(BaseModel):
     """A group of keys: unknown ones are refused, values do not change once read."""
+
+    # Keys that hold sections by names or in lists -> what kind of section.
+    parts: ClassVar[dict[str, type[Section]]] = {}
 
     # Values can come from environment variables, so pydantic's own messages must not show them.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)

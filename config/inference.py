@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from datetime import timedelta
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -118,6 +119,13 @@ class Inference(Section):
 def is_file(model: str) -> bool:
     """Say whether a model is written as the path of a user's own file."""
     return model.endswith(".onnx")
+
+
+def project_of(model: str) -> str:
+    """The project slug by which a model's predictions go; a file's is made of its name."""
+    if is_file(model):
+        return re.sub(r"[^a-z0-9]+", "-", PurePath(model).stem.lower()).strip("-") or "model"
+    return model.partition("/")[0]
 
 
 def _read_model(model: str, backend: object) -> str:

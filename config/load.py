@@ -16,8 +16,8 @@ from tasks.domain.errors import InputInvalid
 
 # The files that come with the project.
 PIPELINES = Path(__file__).parent / "pipelines"
-# Class names are the model's.
-FREE_KEYS = frozenset({"classes"})
+# Names of classes and the like are the model's.
+FREE_KEYS = frozenset({"classes", "models", "keypoints", "points", "questions"})
 _SUFFIXES = (".yaml", ".yml")
 
 

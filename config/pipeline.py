@@ -86,6 +86,6 @@ class Pipeline(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Pipeline:
-        for conflict in conflicts(dict(enumerate(self.sources)), dict(enumerate(self.routes))):
+        for conflict in conflicts(dict(enumerate(self.sources)), dict(enumerate(self.routes)), self.inference):
             raise refuse(conflict.message)
         return self

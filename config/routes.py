@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from config.access import LOCATIONS, Account, Credentials, EndpointUrl
-from config.available import LABELBOX_UPLOAD, available_forms
+from config.annotations import Classes, ClassTools, ModelAnnotations, Omitted
+from config.available import available_forms
 from config.fields import (
     THRESHOLD,
     Allowed,
@@ -21,10 +22,12 @@ from config.fields import (
     Folder,
     Name,
     Number,
+    PositiveDuration,
     RouteLocation,
     Section,
     Template,
     Threshold,
+    Whole,
     like,
     no_repeats,
     not_empty,
@@ -35,6 +38,9 @@ from config.units import DURATIONS
 
 FOLDERS = f"{available_forms()}; may hold {{date}} and {{pipeline}}"
 TEXT = "text"
+UPLOADED_TO = "text; needed for an upload"
+# Clouds sign for no longer than this.
+LONGEST_URL = timedelta(days=7)
 
 
 class RouteSettings(Section):
@@ -154,30 +160,78 @@ class LightlyRoute(RouteSettings):
 
 
 class LabelboxRoute(RouteSettings):
-    """Write predictions as Labelbox takes them: objects tracked through time."""
+    """Write predictions as Labelbox takes them: objects tracked through time, answers for ranges of frames."""
+
+    parts: ClassVar[dict[str, type[Section]]] = {"classes": ClassTools, "models": ModelAnnotations}
 
     to: Annotated[Literal["labelbox"], Field(description="Predictions for Labelbox."), Allowed("labelbox")]
     upload: Annotated[
         bool,
-        Field(validate_default=True, description="Upload to a model run. Not available yet."),
-        Allowed("false"),
+        Field(description="Upload to a model run; else write the files that would be uploaded."),
+        Allowed("true, false"),
     ] = True
     uri: Annotated[
         RouteLocation | None,
-        Field(validate_default=True, description="Where the NDJSON files go; needed with `upload: false`."),
+        Field(validate_default=True, description="Where the NDJSON files go; with `upload: false`."),
         Allowed(FOLDERS),
     ] = None
     credentials: Credentials = None
     endpoint_url: EndpointUrl = None
     account: Account = None
-    dataset: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
-    ontology: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
-    model: Annotated[Name | None, Field(description="Used by the upload only."), Allowed(TEXT)] = None
+    dataset: Annotated[
+        Name | None,
+        Field(validate_default=True, description="Dataset of the videos; made where there is none of that name."),
+        Allowed(UPLOADED_TO),
+    ] = None
+    ontology: Annotated[
+        Name | None,
+        Field(validate_default=True, description="Ontology; made, or given the classes that it lacks."),
+        Allowed(UPLOADED_TO),
+    ] = None
+    model: Annotated[
+        Name | None,
+        Field(validate_default=True, description="Model; made where there is none."),
+        Allowed(UPLOADED_TO),
+    ] = None
     model_run: Annotated[
         Template | None,
-        Field(description="Used by the upload only."),
-        Allowed("text; may hold {date} and {pipeline}"),
+        Field(validate_default=True, description="Run of the model; made where there is none."),
+        Allowed("text, needed for an upload; may hold {date} and {pipeline}"),
     ] = None
+    iam_integration: Annotated[
+        Name | None,
+        Field(
+            description="IAM integration by which Labelbox reads the buckets; "
+            "`default` is the workspace's own. Default: signed URLs, which expire."
+        ),
+        Allowed("the name of an integration in Labelbox, or default"),
+    ] = None
+    url_lifetime: Annotated[
+        PositiveDuration,
+        Field(le=LONGEST_URL, description="How long Labelbox can show a video by its signed URL."),
+        Allowed(f"{DURATIONS}, at most 7d"),
+    ] = LONGEST_URL
+    project: Annotated[
+        Name | None,
+        Field(description="Project for annotators that the videos go to as well; made where there is none."),
+        Allowed(TEXT),
+    ] = None
+    batch: Annotated[
+        bool, Field(description="Put the videos into the project, as batches."), Allowed("true, false")
+    ] = True
+    batch_priority: Annotated[
+        Whole, Field(ge=1, le=5, description="Priority of the batches; 1 comes first."), Allowed("1 to 5")
+    ] = 5
+    project_annotations: Annotated[
+        Literal["none", "prelabels", "labels"],
+        Field(description="Import the predictions into the project too: to be corrected, or as ground truth."),
+        Allowed("none, prelabels, labels; needs project"),
+    ] = "none"
+    labels_to_run: Annotated[
+        bool,
+        Field(description="Put the project's labels beside the predictions in the model run."),
+        Allowed("true, false; needs project"),
+    ] = False
     min_confidence: Annotated[
         Threshold | None,
         Field(description="Leaves out weaker predictions: Labelbox keeps no confidence of video objects."),
@@ -191,30 +245,43 @@ class LabelboxRoute(RouteSettings):
     ] = timedelta(seconds=2)
     keyframe_tolerance: Annotated[
         Number,
-        Field(ge=0, description="Pixels by which a box may be off where keyframes are thinned out."),
+        Field(ge=0, description="Pixels by which a place may be off where keyframes are thinned out."),
         Allowed("a number from 0 up, in pixels of the video"),
     ] = 2.0
     classes: Annotated[
-        dict[Name, Name] | None,
-        Field(description="What a class is called in the ontology, where it has another name there."),
-        Allowed("the model's class names, each with its name in Labelbox"),
+        Classes | None,
+        Field(description="What a class is called in the ontology, or which tools it becomes there and their names."),
+        Allowed("the model's class names, each with its name in Labelbox, or with tools and their names"),
     ] = None
-
-    @field_validator("upload")
-    @classmethod
-    def _upload_works(cls, upload: bool) -> bool:
-        if upload and not LABELBOX_UPLOAD:
-            raise refuse(
-                "upload to Labelbox model runs is not available in this version; use `upload: false` with `uri:`"
-            )
-        return upload
+    omit: Omitted = ()
+    models: Annotated[
+        dict[Name, ModelAnnotations] | None,
+        Field(description="What is special about a model's predictions."),
+        Allowed("models of the pipeline, by project slug, each with the keys of a model"),
+    ] = None
 
     @field_validator("uri")
     @classmethod
     def _files_go_somewhere(cls, uri: str | None, info: ValidationInfo) -> str | None:
         if uri is None and info.data.get("upload") is False:
             raise refuse("'uri' is missing: `upload: false` writes files there")
+        if uri is not None and info.data.get("upload") is True:
+            raise refuse("'uri' is for `upload: false`, which writes files there instead of uploading")
         return uri
+
+    @field_validator("dataset", "ontology", "model", "model_run")
+    @classmethod
+    def _uploads_go_somewhere(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None and info.data.get("upload") is True:
+            raise refuse(f"'{info.field_name}' is missing: an upload needs dataset, ontology, model and model_run")
+        return name
+
+    @field_validator("project_annotations", "labels_to_run")
+    @classmethod
+    def _project_is_named(cls, step: str | bool, info: ValidationInfo) -> str | bool:
+        if step not in ("none", False) and info.data.get("project", "") is None:
+            raise refuse(f"'{info.field_name}' needs 'project'")
+        return step
 
 
 class VideoRoute(RouteSettings):

@@ -87,6 +87,24 @@ def _api_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _endpoint(url: str) -> str:
+    """Accept the address of an API below a path."""
+    try:
+        sound = re.fullmatch(r"https?://[^/@?#\s]+/[^@?#\s]*", url) and urlsplit(url).port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise refuse_value("is not the address of an API", hide=True)
+    return url.rstrip("/")
+
+
+def _graphql(url: str) -> str:
+    # The SDK makes the address of newer calls by replacing this end.
+    if not url.endswith("/graphql"):
+        raise refuse_value("does not end in /graphql", hide=True)
+    return url
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -167,6 +185,25 @@ class Settings(BaseSettings):
         Field(validation_alias="LIGHTLY_SERVER_LOCATION", description="Where LightlyOne's API is."),
         Allowed("http:// or https:// and a host, without path, user or query"),
     ] = "https://api.lightly.ai"
+    labelbox_api_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_stripped),
+        Field(validation_alias="LABELBOX_API_KEY", description="Key of the workspace that predictions go to."),
+        Allowed("a key"),
+    ] = None
+    labelbox_endpoint: Annotated[
+        str,
+        AfterValidator(_endpoint),
+        AfterValidator(_graphql),
+        Field(validation_alias="LABELBOX_ENDPOINT", description="Where Labelbox' GraphQL API is."),
+        Allowed("http:// or https://, a host and a path that ends in /graphql, without user or query"),
+    ] = "https://api.labelbox.com/graphql"
+    labelbox_rest_endpoint: Annotated[
+        str,
+        AfterValidator(_endpoint),
+        Field(validation_alias="LABELBOX_REST_ENDPOINT", description="Where Labelbox' REST API is."),
+        Allowed("http:// or https://, a host and a path, without user or query"),
+    ] = "https://api.labelbox.com/api/v1"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),

@@ -41,6 +41,7 @@ class Router:
         self._first = first
         self._sinks = open_sinks(run)
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._again: list[str] = []
 
     async def __aenter__(self) -> Self:
         for key in await asyncio.to_thread(self._left_over) if self._first is None else self._first:
@@ -86,6 +87,11 @@ class Router:
             open_ended = None not in batch
             with self._run.work_folder() as folder:
                 await self._deliver([key for key in batch if key is not None], folder)
+        # By now the other side may be ready for what it was not.
+        again, self._again = list(dict.fromkeys(self._again)), []
+        for start in range(0, len(again), BATCH):
+            with self._run.work_folder() as folder:
+                await self._deliver(again[start : start + BATCH], folder)
 
     async def _deliver(self, keys: list[str], folder: Path) -> None:
         batches: dict[str, list[Delivery]] = {}
@@ -103,6 +109,7 @@ class Router:
             self._count(done)
 
     def _count(self, done: Delivered) -> None:
+        self._again += done.again
         self._outcome.delivered[done.route] += len(done.videos)
         self._outcome.warnings += [f"{done.route}: {warning}" for warning in done.warnings]
 

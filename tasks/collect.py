@@ -27,8 +27,9 @@ from tasks.domain.predictions import Predictions
 from tasks.domain.video import SignedUrl
 from tasks.inference.base import JobStatus
 from tasks.ledger.base import JobRecord
+from tasks.owner import work_root
 from tasks.predictions.parse import parse_results
-from tasks.run import Run, work_root
+from tasks.run import Run
 from tasks.stop import CutShort
 from tasks.storage.os_errors import translated
 from tasks.submit import failure_of

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from config.pipeline import Pipeline
-from config.routes import LightlyRoute, Route
+from config.routes import LabelboxRoute, LightlyRoute, Route
 from config.settings import Settings
 from config.sources import Source
 from tasks.credentials import Blocks, load_credentials
@@ -34,6 +34,7 @@ from tasks.domain.predictions import TaskType
 from tasks.domain.video import SignedUrl, VideoRef, printable
 from tasks.endpoints import endpoint_of, is_private
 from tasks.inference.base import ModelInfo
+from tasks.labelbox_setup import look, open_labelbox
 from tasks.places import ends_early, place_of, require_token
 from tasks.run import inference_spec, open_service
 from tasks.selection import api_of
@@ -203,6 +204,9 @@ class _Examination:
 
     def _route(self, route: Route) -> None:
         subject = f"route {route.name}"
+        if isinstance(route, LabelboxRoute) and route.upload:
+            self._upload(subject, route)
+            return
         with self._found.trying(subject, "write"):
             place = place_of(route, self._pipeline, self._stores, self._now.date())
             place.check_write()
@@ -215,6 +219,12 @@ class _Examination:
                 require_token(route, self._settings)
                 name = api.dataset_name(route.selection_run.dataset_id)
                 self._found.ok(subject, "selection", f"runs over dataset {name} are scheduled at LightlyOne")
+
+    def _upload(self, subject: str, route: LabelboxRoute) -> None:
+        with self._found.trying(subject, "look up"):
+            box = open_labelbox(self._settings)
+            for sentence in look(box, route, self._pipeline.name, self._models, self._now.date()):
+                self._found.ok(subject, "look up", sentence)
 
     def _results(self) -> None:
         with self._found.trying("results store", "write"):

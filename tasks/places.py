@@ -31,6 +31,8 @@ def check_places(pipeline: Pipeline, settings: Settings, stores: Stores, day: da
         next(store.list(prefix), None)
     for route in pipeline.routes:
         require_token(route, settings)
+        if not route.location:
+            continue
         try:
             place_of(route, pipeline, stores, day).check_write()
         except ReelrouteError as error:

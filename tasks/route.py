@@ -16,7 +16,7 @@ import stamina
 from prefect import get_run_logger, task
 
 from tasks.collect import fetch_results, read_results
-from tasks.domain.errors import LedgerConflict, ReelrouteError, Retryable
+from tasks.domain.errors import LedgerConflict, ReelrouteError, Retryable, StillProcessing
 from tasks.domain.job import DeliveryState, Failure
 from tasks.ledger.base import JobRecord
 from tasks.plan import probe_video
@@ -48,12 +48,15 @@ class Delivered:
         videos: Names of the videos that it has now.
         failures: Video name -> why it has not.
         warnings: What was left out or approximated, in sentences.
+        again: Job keys of those that the other side is still preparing for: worth another try
+            before the run ends.
     """
 
     route: str
     videos: list[str] = field(default_factory=list)
     failures: dict[str, Failure] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
 
 
 @task(name="deliver", task_run_name="{route}, {count} videos", **STEP)
@@ -119,9 +122,12 @@ def finish_batch(run: Run, route: str, sink: Sink, taken: Sequence[tuple[Deliver
     ended = _attempt(lambda: sink.finish(deliveries), route, deliveries[0])
     for delivery, receipt in taken:
         finish = partial(run.ledger.finish_delivery, run.pipeline.name, delivery.job_key, route, run.owner)
-        if isinstance(ended, Trouble):
-            finish(ended.leaves, run.clock(), failure=ended.failure)
-            done.failures[delivery.video.name] = ended.failure
+        trouble = ended if isinstance(ended, Trouble) else _refusal(ended, delivery)
+        if trouble is not None:
+            finish(trouble.leaves, run.clock(), failure=trouble.failure)
+            done.failures[delivery.video.name] = trouble.failure
+            if trouble.failure.code == StillProcessing.code:
+                done.again.append(delivery.job_key)
         else:
             finish(DeliveryState.DELIVERED, run.clock(), outputs=receipt.outputs)
             done.videos.append(delivery.video.name)
@@ -149,13 +155,23 @@ def _attempt(step: Callable[[], T], route: str, delivery: Delivery) -> T | Troub
     try:
         return stamina.retry(on=Retryable, attempts=ATTEMPTS)(step)()
     except ReelrouteError as error:
-        leaves = DeliveryState.PENDING if isinstance(error, Retryable) else DeliveryState.FAILED
-        return Trouble(failure_of("route", error), leaves)
+        return _trouble(error)
     except Exception as error:
         # A fault of ours, or of a library, that nobody foresaw costs this delivery, not the night.
         log.exception("%s: route %s failed unexpectedly", delivery.video, route)
         what = f"{delivery.video}: {type(error).__name__} in route {route}"
         return Trouble(Failure("route", "unexpected", what, "the log has the details"), DeliveryState.FAILED)
+
+
+def _trouble(error: ReelrouteError) -> Trouble:
+    leaves = DeliveryState.PENDING if isinstance(error, Retryable) else DeliveryState.FAILED
+    return Trouble(failure_of("route", error), leaves)
+
+
+def _refusal(ended: Receipt | None, delivery: Delivery) -> Trouble | None:
+    """What a batch's end says against one of its videos, if anything."""
+    error = ended.refused.get(delivery.job_key) if ended else None
+    return _trouble(error) if error else None
 
 
 def prepare(run: Run, job: JobRecord, folder: Path) -> Delivery:

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
-import re
 import secrets
-import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from config.inference import is_file
+from config.inference import is_file, project_of
 from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.credentials import Blocks, load_credentials
@@ -35,9 +32,12 @@ from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
 from tasks.kept import named_pipeline
+from tasks.labelbox_setup import check_uploads
+from tasks.labelbox_style import check_styles, fingerprint_of
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
+from tasks.owner import bury_the_dead, clear_dead_work, new_owner, work_prefix, work_root
 from tasks.pace import Pace
 from tasks.places import check_places
 from tasks.stop import Stop, stop
@@ -121,10 +121,10 @@ class Run:
         """Sleep, unless or until the run is asked to stop; say whether to go on."""
         return await self.stop.pause(self.sleep(seconds))
 
-    @property
+    @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Route name -> hash of what the route does."""
-        return {route.name: route.fingerprint() for route in self.pipeline.routes}
+        """Route name -> hash of what the route does, and of the files that it reads."""
+        return {route.name: fingerprint_of(route) for route in self.pipeline.routes}
 
     async def move(self, job: JobRecord, to: JobState, **facts: Any) -> JobRecord:
         """Record a move of a job that we hold; see :meth:`tasks.ledger.base.Ledger.move`."""
@@ -174,7 +174,7 @@ class Run:
         """A folder on local disk for one video's files, gone afterwards."""
         base = work_root(self.settings)
         base.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(dir=base, prefix=work_prefix(), ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
     @property
@@ -188,10 +188,11 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     """Load a pipeline and open what it needs; close everything at the end.
 
     Raises:
-        InputInvalid, LocationMissing: The pipeline file, a setting, a model path or a place is wrong.
+        InputInvalid, LocationMissing: The pipeline file, a setting, a file that it names or a place is wrong.
         AccessDenied, StorageUnavailable: A source cannot be listed, or a route's place not be written.
         AuthRefused, ModelUnknown, ServiceUnavailable: The service says so, before anything is paid.
         Unforeseen: Whatever else is raised, in the block too.
+        OntologyMismatch: Labelbox, which a route uploads to, cannot take what the models predict.
     """
     settings = settings or Settings.load()
     guard_logs(settings.log_format)
@@ -209,6 +210,8 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         service = open_service(pipeline, settings, model_files, stores, blocks, home=settings.home)
         backend, base_url = await stack.enter_async_context(service)
         models = await backend.describe(spec.models)
+        check_styles(pipeline, models)
+        await asyncio.to_thread(check_uploads, pipeline, settings, models, datetime.now(UTC).date())
         yield Run(
             pipeline=pipeline,
             settings=settings,
@@ -270,7 +273,7 @@ def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
         path = Path(text).expanduser().resolve()
         if not path.is_file():
             raise InputInvalid(f"model file {text} does not exist", hint="give a path to an .onnx file, or oidv4/1")
-        project = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
+        project = project_of(str(path))
         if project in files:
             raise InputInvalid(f"two model files are both named {project}", hint="rename one of the files")
         files[project] = path
@@ -295,54 +298,3 @@ def service_command(pipeline: Pipeline, model_files: dict[str, Path], *, allow_p
     for project, path in model_files.items():
         command += ["--model", f"{project}={path}"]
     return command
-
-
-def new_owner() -> str:
-    """Name this process in leases: machine, process id and a random part."""
-    return f"{_machine()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-def is_dead(owner: str) -> bool:
-    """Say whether a lease's owner is certainly gone: a process of this machine that no longer runs."""
-    machine, _, rest = owner.partition(":")
-    pid = rest.partition(":")[0]
-    return machine == _machine() and pid.isdigit() and not _runs(int(pid))
-
-
-def _machine() -> str:
-    """Host and, where there is one, the namespace that process ids mean something in (containers)."""
-    try:
-        space = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
-    except OSError:
-        space = 0
-    return f"{socket.gethostname()}/{space}"
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def work_root(settings: Settings) -> Path:
-    """Where runs keep files while they work on them."""
-    return settings.home / "work"
-
-
-def bury_the_dead(ledger: Ledger, now: datetime) -> None:
-    """Give back what killed processes of this machine held, so that nobody waits for their leases to end."""
-    for owner in ledger.owners():
-        if is_dead(owner):
-            ledger.abandon(owner, now)
-
-
-def clear_dead_work(settings: Settings) -> None:
-    """Remove work folders of runs that were killed."""
-    for folder in work_root(settings).glob("*-*"):
-        pid = folder.name.partition("-")[0]
-        if pid.isdigit() and not _runs(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)

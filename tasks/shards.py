@@ -21,9 +21,10 @@ from tasks.domain.errors import (
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardNotes, ShardRecord
+from tasks.owner import bury_the_dead
 from tasks.plan import Allowance, Plan
 from tasks.report import Outcome
-from tasks.run import Run, bury_the_dead
+from tasks.run import Run
 from tasks.submit import failure_of
 
 OPEN = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)

@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any
 
 from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
+from tasks.labelbox_setup import upload_sink
+from tasks.labelbox_style import labelbox_style
 from tasks.places import place_of
 from tasks.run import Run
 from tasks.sinks.base import Sink
@@ -50,13 +52,9 @@ def _lightly(run: Run, route: LightlyRoute, day: date) -> Sink:
 def _labelbox(run: Run, route: LabelboxRoute, day: date) -> Sink:
     from tasks.sinks.labelbox.sink import LabelboxFileSink
 
-    return LabelboxFileSink(
-        _place(run, route, day),
-        min_confidence=route.min_confidence,
-        max_gap=route.max_gap,
-        keyframe_tolerance=route.keyframe_tolerance,
-        classes=route.classes,
-    )
+    if route.upload:
+        return upload_sink(run, route, day)
+    return LabelboxFileSink(_place(run, route, day), labelbox_style(route))
 
 
 def _video(run: Run, route: VideoRoute, day: date) -> Sink:

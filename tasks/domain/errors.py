@@ -277,6 +277,32 @@ class DeliveryFailed(Permanent):
     code = "delivery_failed"
 
 
+class OntologyMismatch(DeliveryFailed):
+    """Labelbox' ontology has a feature of that name that does not take what is predicted."""
+
+    code = "ontology_mismatch"
+    exit_code = 2
+
+
+class AnnotationsRefused(DeliveryFailed):
+    """Labelbox took the upload and refuses some or all of a video's annotations."""
+
+    code = "annotations_refused"
+
+
+class DataRowRefused(DeliveryFailed):
+    """Labelbox cannot make a data row of the video: it cannot read it, or not play it."""
+
+    code = "data_row_refused"
+
+
+class StillProcessing(Retryable):
+    """Labelbox has not finished with the video, or with an upload, in the time that we give it."""
+
+    code = "still_processing"
+    default_hint = "it is delivered by the next run; nothing is uploaded twice"
+
+
 class LedgerUnusable(Permanent):
     """The ledger cannot be opened: unreadable, read-only, or from a newer version."""
 

@@ -6,11 +6,12 @@ and a delivery that died half-way is completed by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from tasks.domain.errors import ReelrouteError
 from tasks.domain.job import InferenceSpec
 from tasks.domain.predictions import Predictions
 from tasks.domain.video import VideoInfo, VideoRef
@@ -52,11 +53,13 @@ class Receipt:
         outputs: URIs of what people will look for first (a file, a folder), few.
         counts: Name -> number, such as ``{"frames": 50, "tracks": 7}``.
         warnings: What was left out or approximated, in sentences.
+        refused: Of a batch's end: job key -> why this video is not in place after all.
     """
 
     outputs: tuple[str, ...]
     counts: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    refused: Mapping[str, ReelrouteError] = field(default_factory=dict)
 
 
 class Sink(Protocol):
@@ -73,6 +76,8 @@ class Sink(Protocol):
     def finish(self, delivered: Sequence[Delivery]) -> Receipt | None:
         """Write what spans videos, after a run's or a batch's last delivery; None if nothing does.
 
+        It is the moment of uploads that carry several videos: those that fail alone are in the
+        receipt's ``refused``; what is raised goes for the whole batch.
         Batches may end at the same time in several processes, and none loses what another wrote.
         """
         ...

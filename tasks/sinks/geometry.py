@@ -48,22 +48,25 @@ def place_boxes(model: ModelPredictions, info: VideoInfo, *, upright: bool) -> P
     """
     _require_numbers(model, model.objects.box, model.objects.confidence)
     _require_sizes(model, info)
-    edges = _place(edges_of(model.objects.box), model.objects.sample, model, info, upright=upright)
+    edges = _place(model, info, edges_of(model.objects.box), model.objects.sample, upright=upright)
     frame = info.display_size if upright else (info.width, info.height)
     return PlacedBoxes(edges, *frame)
 
 
-def place_points(points: Float64, sample: Int32, model: ModelPredictions, info: VideoInfo, *, upright: bool) -> Float64:
+def place_points(
+    model: ModelPredictions, info: VideoInfo, points: NDArray[np.floating], sample: Int64 | Int32, *, upright: bool
+) -> Float64:
     """Give points in pixels of the upright frame, or of the coded one.
 
     Args:
-        points: [n, 2] x, y in pixels of the inferred image; (0, 0) is its outer corner.
+        points: [n, 2] x, y in pixels of the inferred image; (0, 0) is its outer corner. May lie beyond it.
         sample: [n] the sample in whose image each point lies.
 
     Raises:
         DeliveryFailed: An inferred image has neither shape of the video.
     """
-    return _place(np.hstack((points, points)), sample, model, info, upright=upright)[:, :2]
+    corners = np.tile(points.astype(np.float64), 2)
+    return _place(model, info, corners, sample, upright=upright)[:, :2]
 
 
 def place_map(labels: NDArray[np.generic], info: VideoInfo, *, upright: bool) -> NDArray[np.generic]:
@@ -100,8 +103,8 @@ def require_placeable(model: ModelPredictions, info: VideoInfo) -> None:
 
 
 def _require_sizes(model: ModelPredictions, info: VideoInfo) -> None:
-    for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist():
-        is_upright((width, height), info)
+    for size in _inferred_sizes(model):
+        is_upright(size, info)
 
 
 def _require_numbers(model: ModelPredictions, box: Float32, *others: Float32) -> None:
@@ -110,15 +113,6 @@ def _require_numbers(model: ModelPredictions, box: Float32, *others: Float32) ->
             f"model {model.model!r} predicted a box that is no box (NaN, infinite or of negative size)",
             hint="the results cannot be trusted; the results route still keeps them as they came",
         )
-
-
-def _place(edges: Float64, sample: Int32, model: ModelPredictions, info: VideoInfo, *, upright: bool) -> Float64:
-    sizes = model.image_size[np.unique(sample)]
-    size_of_row = model.image_size[sample]
-    for width, height in np.unique(sizes, axis=0).tolist():
-        rows = (size_of_row == (width, height)).all(axis=1)
-        edges[rows] = _placed(edges[rows], (width, height), info, upright=upright)
-    return edges
 
 
 def edges_of(box: Float32) -> Float64:
@@ -172,6 +166,21 @@ def orientation_warning(info: VideoInfo) -> str | None:
     if info.rotation % 360 and info.display_size == (info.width, info.height):
         return f"the video is stored turned by {info.rotation} degrees; its boxes are taken as of the upright picture"
     return None
+
+
+def _inferred_sizes(model: ModelPredictions) -> list[Size]:
+    return [(width, height) for width, height in np.unique(model.image_size[model.inferred], axis=0).tolist()]
+
+
+def _place(
+    model: ModelPredictions, info: VideoInfo, edges: Float64, sample: Int64 | Int32, *, upright: bool
+) -> Float64:
+    """Place boxes of any samples of the model; each sample's image has its own size."""
+    size_of_row = model.image_size[sample]
+    for size in _inferred_sizes(model):
+        rows = (size_of_row == size).all(axis=1)
+        edges[rows] = _placed(edges[rows], size, info, upright=upright)
+    return edges
 
 
 def _placed(edges: Float64, inferred: Size, info: VideoInfo, *, upright: bool) -> Float64:

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from tasks.domain.errors import ObjectMissing, StorageUnavailable
+from tasks.domain.errors import ObjectMissing
 from tasks.domain.predictions import Predictions
 from tasks.sinks.base import Delivery, Receipt
+from tasks.sinks.staging import staging
 from tasks.sinks.swap import swap
 from tasks.storage.base import Storage
 
@@ -55,7 +54,7 @@ class ResultsSink:
     def deliver(self, delivery: Delivery) -> Receipt:
         """Store one video's results in each format; nothing is held whole in memory."""
         outputs = []
-        with _staging(delivery.results_file.parent) as folder:
+        with staging(delivery.results_file.parent, "results") as folder:
             if "json" in self._formats:
                 packed = folder / "results.json.gz"
                 _compress(delivery.results_file, packed)
@@ -129,20 +128,6 @@ class ResultsSink:
             f"{COMBINED} was left as it was: with this run it would be at least {size / 1e6:.3g} MB, "
             f"of {limit:.3g} MB allowed; read the .json.gz of each video instead"
         )
-
-
-@contextmanager
-def _staging(work: Path) -> Iterator[Path]:
-    """Lend a folder on local disk, among the run's own work: what a killed run leaves there is cleared away.
-
-    Raises:
-        StorageUnavailable: The local disk is full or refuses.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix="staging-", dir=work) as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise StorageUnavailable(f"cannot stage results on the local disk: {error.strerror or error}") from None
 
 
 def _compress(source: Path, target: Path) -> None:

@@ -8,18 +8,17 @@ A source that is no mp4 keeps its suffix inside (``clip.avi`` becomes ``clip.avi
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.domain.errors import DeliveryFailed, StorageUnavailable
+from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import TaskType
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.checks import choose_models, require_frames
 from tasks.sinks.draw import Image, Painter
 from tasks.sinks.geometry import orientation_warning
 from tasks.sinks.overlay import Interpolate, Overlay
+from tasks.sinks.staging import staging
 from tasks.storage.base import Storage
 
 _DRAWN = frozenset(
@@ -63,7 +62,7 @@ class VideoSink:
             Overlay(model, delivery.predictions.frame_index, delivery.info, self._interpolate, self._min_confidence)
             for model in models
         ]
-        with _staging(delivery.results_file.parent) as folder:
+        with staging(delivery.results_file.parent, "a video") as folder:
             target = folder / "annotated.mp4"
             frames, notes = _draw(delivery, overlays, target)
             self._store.upload(key, target, content_type="video/mp4")
@@ -106,17 +105,3 @@ def _draw(delivery: Delivery, overlays: Sequence[Overlay], target: Path) -> tupl
     if bad_masks := sum(len(overlay.bad_masks) for overlay in overlays):
         warnings.append(f"{bad_masks} masks could not be read and were not drawn")
     return done.frames, warnings
-
-
-@contextmanager
-def _staging(work: Path) -> Iterator[Path]:
-    """Lend a folder on local disk, among the run's own work: what a killed run leaves there is cleared away.
-
-    Raises:
-        StorageUnavailable: The local disk is full or refuses.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix="staging-", dir=work) as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise StorageUnavailable(f"cannot stage a video on the local disk: {error.strerror or error}") from None

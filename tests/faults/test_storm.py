@@ -129,7 +129,7 @@ def assert_sinks_hold_one_copy(scene: Scene) -> None:
 
     assert there == sorted(json.loads((scene.out / "results" / "results.json").read_bytes()))
     assert [f"{name}.json.gz" for name in there] == sorted(path.name for path in scene.out.glob("results/*.gz"))
-    assert [f"{name}.ndjson" for name in there] == sorted(path.name for path in scene.out.glob("labelbox/*"))
+    assert [f"{name}.ndjson" for name in there] == sorted(path.name for path in scene.out.glob("labelbox/*.ndjson"))
     tasks = scene.out / "lightly" / ".lightly" / "predictions" / "yard"
     assert frames == sorted(path.name for path in tasks.glob("*-mp4.json"))
 

@@ -12,7 +12,7 @@ from deployments.services.events.meters import Meters
 from deployments.services.events.starters import Starter, StartFailed
 from tasks.domain.errors import LedgerUnavailable, LedgerUnusable, ServiceUnavailable
 from tasks.ledger.inbox import Batch, BatchState, Inbox, Waiting
-from tasks.run import is_dead, new_owner
+from tasks.owner import is_dead, new_owner
 
 _log = logging.getLogger("reelroute.events")
 

@@ -1,97 +1,55 @@
-"""Labelbox' NDJSON for one video's predictions: one line per object through time. No I/O."""
+"""Labelbox' NDJSON for one video's predictions: a line per object through time, and per answer. No I/O."""
 
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.predictions import ModelPredictions, Predictions, TaskType
+from tasks.domain.errors import DeliveryFailed
+from tasks.domain.predictions import Predictions, TaskType
 from tasks.domain.video import VideoInfo, printable
 from tasks.sinks.base import Delivery
-from tasks.sinks.checks import choose_models, require_frames
-from tasks.sinks.detections import select
-from tasks.sinks.geometry import orientation_warning
+from tasks.sinks.checks import require_frames
+from tasks.sinks.detections import Selected, select
+from tasks.sinks.geometry import orientation_warning, require_placeable
+from tasks.sinks.labelbox.answers import AnswerDraft, Answers, Timeline
+from tasks.sinks.labelbox.details import Details, Other, detail_features
+from tasks.sinks.labelbox.features import Feature
 from tasks.sinks.labelbox.global_key import global_key
-from tasks.sinks.labelbox.keyframes import keyframes, segment_bounds
-from tasks.sinks.labelbox.tracks import Track, tracks_of
+from tasks.sinks.labelbox.limits import playing_warnings, require_importable
+from tasks.sinks.labelbox.lines import DataRow, Line, Lines
+from tasks.sinks.labelbox.mapping import ModelMapping, SeenModel, merged
+from tasks.sinks.labelbox.objects import ObjectDraft, drafts_of, sightings
+from tasks.sinks.labelbox.places import PER_PIXEL, Places
+from tasks.sinks.labelbox.statements import Statements, statements_of
+from tasks.sinks.labelbox.style import BOXED, Style
+from tasks.sinks.labelbox.tracks import tracks_of
 
-# Kinds of prediction that have a box per object.
-BOXED = frozenset(
-    {TaskType.OBJECT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.KEYPOINT_DETECTION, TaskType.GAZE}
-)
 # The SDK refuses an import with more annotations of one feature on one data row.
 FEATURE_LIMIT = 5000
-# Boxes are written to a tenth of a pixel.
-PER_PIXEL = 10
 
 _NAMESPACE = uuid.UUID("6d1f0d0e-6d70-4c53-9a0b-1c5d3f0a7b52")
 
 
-class _Bbox(msgspec.Struct, frozen=True):
-    top: float
-    left: float
-    height: float
-    width: float
-
-
-class _Keyframe(msgspec.Struct, frozen=True):
-    frame: int
-    bbox: _Bbox
-
-
-class _Segment(msgspec.Struct, frozen=True):
-    keyframes: list[_Keyframe]
-
-
-class _DataRow(msgspec.Struct, frozen=True, rename="camel"):
-    global_key: str
-
-
-class Line(msgspec.Struct, frozen=True, rename="camel"):
-    """One object through time; Labelbox refuses any key that it does not know."""
-
-    uuid: str
-    name: str
-    data_row: _DataRow
-    segments: list[_Segment]
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How tracks become annotations.
-
-    Attributes:
-        min_confidence: Detections under it are left out; Labelbox has no place for confidence
-            on a video's objects.
-        max_gap: An object that is looked for and missed for longer gets a new segment.
-        keyframe_tolerance: Pixels by which an edge may be off at a frame whose box is left to
-            Labelbox' interpolation.
-        classes: Class name -> feature name in the ontology; others keep their name.
-    """
-
-    min_confidence: float | None
-    max_gap: timedelta
-    keyframe_tolerance: float
-    classes: Mapping[str, str]
-
-
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """Lines for one data row, ordered by the frame in which the object is first seen.
+    """What is said about one data row, ordered by the frame in which each thing is first seen.
 
     Attributes:
-        lines: At most ``FEATURE_LIMIT`` of one name.
+        lines: At most ``FEATURE_LIMIT`` of one name. Spelled out one at a time at each pass; each
+            has a ``uuid``, the same at every delivery of the job, and a ``name``.
+        features: Everything that the delivery's models may need of the ontology under this style,
+            seen in this video or not; each name once.
         counts, warnings: For the receipt.
     """
 
-    lines: list[Line]
+    lines: Sequence[Line]
+    features: tuple[Feature, ...]
     counts: dict[str, int]
     warnings: list[str]
 
@@ -100,93 +58,163 @@ def annotate(delivery: Delivery, style: Style) -> Annotations:
     """Make the annotations of one delivery; the same delivery always gives the same ones.
 
     Raises:
-        DeliveryFailed: No model predicts boxes, or the predictions do not fit the video.
+        DeliveryFailed: Labelbox would not take the video, the predictions do not fit it, or they
+            cannot become what the style asks for.
     """
-    predictions, info = delivery.predictions, delivery.info
-    require_frames(predictions, info)
-    models, warnings = choose_models(predictions, BOXED, "Labelbox")
-    if turned := orientation_warning(info):
+    require_importable(delivery.video, delivery.info)
+    require_frames(delivery.predictions, delivery.info)
+    mappings, warnings = _mappings(delivery, style)
+    for mapping in mappings:
+        require_placeable(mapping.model, delivery.info)
+    features = _features(mappings)
+    warnings += playing_warnings(delivery.info)
+    if turned := orientation_warning(delivery.info):
         warnings.append(turned)
-    found: list[tuple[ModelPredictions, Track]] = []
-    left_out = Counter[str]()
-    for model in models:
-        selected = select(model, info, upright=True, per_pixel=PER_PIXEL, min_confidence=style.min_confidence)
-        found += [(model, track) for track in tracks_of(model, selected)]
-        left_out.update(selected.left_out)
-    changed = sum(track.classes > 1 for _, track in found)
-    if changed:
-        warnings.append(f"{changed} objects change their class in the video; each has the class it was surest seen as")
-    kept = _within_limit(found, predictions, style.classes, warnings)
-    times = _times(predictions, info)
-    row = _DataRow(global_key(delivery.video.uri))
-    lines = [
-        Line(
-            uuid=str(uuid.uuid5(_NAMESPACE, f"{delivery.job_key}/{model.model}/{track.number}")),
-            name=style.classes.get(track.class_name, track.class_name),
-            data_row=row,
-            segments=_segments(track, predictions, model, times, style),
-        )
-        for model, track in kept
+    making = _Making(delivery, style, mappings)
+    drafts = _within_limit([draft for mapping in mappings for draft in making.drafts(mapping)], warnings)
+    return Annotations(Lines(drafts), features, _counts(drafts, making.left_out), warnings + making.warnings)
+
+
+def features_of(delivery: Delivery, style: Style) -> tuple[Feature, ...]:
+    """What :func:`annotate` would need of an ontology, without making the annotations.
+
+    Raises:
+        DeliveryFailed: The predictions cannot become what the style asks for.
+    """
+    return _features(_mappings(delivery, style)[0])
+
+
+def expected_features(models: Iterable[tuple[str, TaskType, Sequence[str]]], style: Style) -> tuple[Feature, ...]:
+    """What models may need of an ontology, as far as that is known before they have predicted anything.
+
+    Args:
+        models: Of each model of a job the key in its results, what it predicts, and its classes.
+
+    Raises:
+        DeliveryFailed: The predictions cannot become what the style asks for.
+    """
+    return _features([ModelMapping(key, task, classes, style) for key, task, classes in models])
+
+
+def _mappings(delivery: Delivery, style: Style) -> tuple[list[SeenModel], list[str]]:
+    """What becomes of each model, and a warning for each that can become nothing."""
+    found = [
+        SeenModel(model, delivery.model_classes.get(model.model, ()), style) for model in delivery.predictions.models
     ]
-    counts = {
-        "tracks": len(lines),
-        "segments": sum(len(line.segments) for line in lines),
-        "keyframes": sum(len(segment.keyframes) for line in lines for segment in line.segments),
-        "detections": sum(len(track.sample) for _, track in kept),
-        **left_out,
-    }
-    return Annotations(lines, counts, warnings)
+    usable = [one for one in found if one.task is not TaskType.EMBEDDING or one.style.prompts is not None]
+    left_out = [one.key for one in found if one not in usable and not one.style.silent]
+    warnings = [
+        f"model {printable(name)!r} was left out: it predicts embeddings, and the route names no prompts"
+        for name in left_out
+    ]
+    # One that is alone is refused where its embeddings are to be compared, with a hint.
+    return (usable, warnings) if usable else (found, [])
 
 
-def _segments(
-    track: Track, predictions: Predictions, model: ModelPredictions, times: NDArray[np.float64], style: Style
-) -> list[_Segment]:
-    """Cut the track where it is out of sight, and thin each part to its keyframes."""
-    tolerance = int(style.keyframe_tolerance * PER_PIXEL + 1e-9)
-    segments = []
-    for part in segment_bounds(track.sample, times, model.inferred, style.max_gap.total_seconds()):
-        frame, edges = predictions.frame_index[track.sample[part]], track.edges[part]
-        kept = keyframes(frame, edges, tolerance)
-        rows = zip(frame[kept].tolist(), edges[kept].tolist(), strict=True)
-        segments.append(_Segment([_keyframe(index, *box) for index, box in rows]))
-    return segments
+def _features(mappings: Sequence[ModelMapping]) -> tuple[Feature, ...]:
+    names = Counter(one.question_name for one in mappings if one.question is not None)
+    for name, models in names.items():
+        if models > 1:
+            raise DeliveryFailed(
+                f"{models} models would answer one question, {printable(name)!r}",
+                hint="give each its own with `models: {...: {name: ...}}` in the labelbox route",
+            )
+    needed = []
+    for one in mappings:
+        others = {other.key: other for other in mappings if other is not one}
+        needed += one.features(detail_features(one, others))
+    return merged(needed)
 
 
-def _keyframe(index: int, left: int, top: int, right: int, bottom: int) -> _Keyframe:
-    """Spell a box in pixels; ``index`` counts frames from 0, Labelbox from 1."""
-    box = _Bbox(top / PER_PIXEL, left / PER_PIXEL, (bottom - top) / PER_PIXEL, (right - left) / PER_PIXEL)
-    return _Keyframe(index + 1, box)
+class _Making:
+    """The annotations of one delivery, in the making.
 
+    Attributes:
+        left_out: Why detections are in no annotation -> how many.
+        warnings: For the receipt; complete when all drafts are made.
+    """
 
-def _within_limit(
-    found: list[tuple[ModelPredictions, Track]],
-    predictions: Predictions,
-    classes: Mapping[str, str],
-    warnings: list[str],
-) -> list[tuple[ModelPredictions, Track]]:
-    """Order tracks by first sight and keep, of each feature, no more than an import may have."""
-    seen = Counter[str]()
-    dropped: dict[str, int] = defaultdict(int)
-    kept = []
-    for model, track in sorted(found, key=lambda pair: _merit(pair[1], predictions), reverse=True):
-        name = classes.get(track.class_name, track.class_name)
-        seen[name] += 1
-        if seen[name] <= FEATURE_LIMIT:
-            kept.append((model, track))
-        else:
-            dropped[name] += 1
-    for name, count in sorted(dropped.items()):
-        warnings.append(
-            f"{count} of {seen[name]} objects {printable(name)!r} were left out: Labelbox takes {FEATURE_LIMIT} per "
-            "video and feature; the longest and surest were kept"
+    def __init__(self, delivery: Delivery, style: Style, mappings: Sequence[SeenModel]) -> None:
+        self._delivery, self._style, self._mappings = delivery, style, mappings
+        self._row = DataRow(global_key(delivery.video.uri))
+        self._timeline = _timeline(delivery, style)
+        self.left_out = Counter[str]()
+        self.warnings: list[str] = []
+        self._found = {one.key: self._select(one) for one in mappings if one.task in BOXED}
+
+    def drafts(self, mapping: SeenModel) -> Iterator[ObjectDraft | AnswerDraft]:
+        """Make the drafts of one model, in no order."""
+        if mapping.style.silent:
+            return
+        found, identity = (
+            self._found.get(mapping.key),
+            (_NAMESPACE, f"{self._delivery.job_key}/{mapping.key}"),
         )
-    return sorted(kept, key=lambda pair: int(pair[1].sample[0]))
+        if found is not None:
+            self.left_out.update(found.left_out)
+            yield from self._objects(mapping, found, identity)
+        if mapping.question is not None:
+            said = statements_of(mapping, found)
+            if said.unread:
+                name = printable(mapping.key)
+                self.warnings.append(f"model {name!r}: {said.unread} label maps cannot be read: nobody looked, then")
+            yield from Answers(mapping, said, self._timeline, self._row, identity).drafts()
+
+    def _objects(self, mapping: SeenModel, found: Selected, identity: tuple[uuid.UUID, str]) -> Iterator[ObjectDraft]:
+        model = mapping.model
+        tracks = list(tracks_of(model, found))
+        changed = sum(track.classes > 1 for track in tracks)
+        if changed and "class" not in {detail.of for detail in mapping.style.details}:
+            self.warnings.append(
+                f"{changed} objects change their class in the video; each has the class it was surest seen as"
+            )
+        places = Places(model, self._delivery.info, mapping.style.vertices)
+        if places.outside:
+            self.left_out["keypoints_outside"] += places.outside
+        details = Details(mapping, found, self._others(mapping)) if mapping.style.details else None
+        yield from drafts_of(
+            list(sightings(mapping, tracks, places)),
+            model,
+            self._timeline,
+            self._style.keyframe_tolerance,
+            details,
+            self._row,
+            identity,
+        )
+
+    def _others(self, mapping: SeenModel) -> dict[str, Other]:
+        """Other models of the job, with what they found or said."""
+        asked = {detail.of for detail in mapping.style.details}
+        return {
+            other.key: Other(other, self._found.get(other.key), self._said(other))
+            for other in self._mappings
+            if other is not mapping and other.key in asked
+        }
+
+    def _said(self, other: SeenModel) -> Statements | None:
+        return None if other.task in BOXED else statements_of(other, None, every=True)
+
+    def _select(self, mapping: SeenModel) -> Selected:
+        return select(
+            mapping.model,
+            self._delivery.info,
+            upright=True,
+            per_pixel=PER_PIXEL,
+            min_confidence=mapping.min_confidence,
+        )
 
 
-def _merit(track: Track, predictions: Predictions) -> tuple[int, float]:
-    """Rank long tracks before short ones, then sure ones before doubtful ones."""
-    first, last = predictions.frame_index[track.sample[[0, -1]]].tolist()
-    return last - first, track.confidence
+def _timeline(delivery: Delivery, style: Style) -> Timeline:
+    fps = float(delivery.info.fps)
+    step = max(1, round(fps / delivery.spec.fps))
+    return Timeline(
+        frame_index=delivery.predictions.frame_index,
+        time_s=_times(delivery.predictions, delivery.info),
+        step=step,
+        step_s=step / fps,
+        frame_count=delivery.info.frame_count,
+        max_gap_s=style.max_gap.total_seconds(),
+    )
 
 
 def _times(predictions: Predictions, info: VideoInfo) -> NDArray[np.float64]:
@@ -194,3 +222,32 @@ def _times(predictions: Predictions, info: VideoInfo) -> NDArray[np.float64]:
     if np.isnan(predictions.time_s).any():
         return predictions.frame_index / float(info.fps)
     return predictions.time_s
+
+
+def _within_limit(drafts: Sequence[ObjectDraft | AnswerDraft], warnings: list[str]) -> list[ObjectDraft | AnswerDraft]:
+    """Order drafts by first sight and keep, of each feature, no more than an import may have."""
+    seen = Counter[str]()
+    kept = []
+    for draft in sorted(drafts, key=lambda draft: draft.merit, reverse=True):
+        seen[draft.name] += 1
+        if seen[draft.name] <= FEATURE_LIMIT:
+            kept.append(draft)
+    for name, count in sorted(seen.items()):
+        if count > FEATURE_LIMIT:
+            warnings.append(
+                f"{count - FEATURE_LIMIT} of {count} annotations {printable(name)!r} were left out: Labelbox takes "
+                f"{FEATURE_LIMIT} per video and feature; the longest and surest were kept"
+            )
+    return sorted(kept, key=lambda draft: draft.first)
+
+
+def _counts(drafts: Sequence[ObjectDraft | AnswerDraft], left_out: Counter[str]) -> dict[str, int]:
+    objects = [draft for draft in drafts if isinstance(draft, ObjectDraft)]
+    return {
+        "annotations": len(drafts),
+        "objects": len(objects),
+        "segments": sum(len(draft.parts) for draft in objects),
+        "keyframes": sum(draft.keyframes for draft in objects),
+        "detections": sum(draft.detections for draft in objects),
+        **left_out,
+    }

@@ -19,6 +19,7 @@ class Track:
     Attributes:
         number: The track's id; negative for a detection that belongs to no track.
         class_name: The class it was most surely seen as.
+        row: int64 [n], which rows of the model's ``Objects`` these are.
         sample: int64 [n], increasing.
         edges: int64 [n, 4] left, top, right, bottom in steps of the selection's grid.
         confidence: Mean of its detections.
@@ -27,6 +28,7 @@ class Track:
 
     number: int
     class_name: str
+    row: Int64
     sample: Int64
     edges: Int64
     confidence: float
@@ -50,6 +52,7 @@ def tracks_of(model: ModelPredictions, found: Selected) -> Iterator[Track]:
         yield Track(
             number=int(number[own[0]]),
             class_name=model.classes[code],
+            row=found.row[own],
             sample=sample[own],
             edges=found.edges[own],
             confidence=float(found.confidence[own].mean()),

@@ -73,7 +73,7 @@ def keypoint_detection(model: ModelPredictions, setting: Setting) -> Singletons:
         objects = part.objects
         owner = np.repeat(np.arange(len(objects)), np.diff(objects.keypoint_start))
         said = objects.keypoint.astype(np.float64)
-        xy = place_points(said[:, :2], objects.sample[owner], part, setting.info, upright=False)
+        xy = place_points(part, setting.info, said[:, :2], objects.sample[owner], upright=False)
         points = np.column_stack((xy.clip(0, (width, height)).round(2), said[:, 2].round(6).clip(0, 1)))
         kept, made = [], []
         category = _categories(part, setting, found.row)
@@ -203,7 +203,7 @@ def _mask(part: ModelPredictions, row: int, setting: Setting) -> Crop | None:
         # A corner is the middle of a pixel; placing counts from the pixels' outer corners.
         corners = objects.polygon[own].astype(np.float64) + 0.5
         sample = np.full(len(corners), objects.sample[row], np.int32)
-        return filled([place_points(corners, sample, part, info, upright=False) - 0.5], frame)
+        return filled([place_points(part, info, corners, sample, upright=False) - 0.5], frame)
     if row not in objects.rle:
         return None
     return trimmed(place_map(_decoded(part, info, *objects.rle[row]), info, upright=False))

@@ -21,7 +21,7 @@ from tasks.ledger.base import Ledger
 from tasks.ledger.database import sqlite_url
 from tasks.ledger.inbox import Batch, BatchState
 from tasks.ledger.open import open_ledger
-from tasks.run import new_owner
+from tasks.owner import new_owner
 from tests.services.events.conftest import NotingStarter
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ ROUTE: TypeAdapter[Route] = TypeAdapter(Route)
 def found(sources: list[str | dict[str, Any]], routes: list[dict[str, Any]]) -> list[tuple[str | int, ...]]:
     listed = [Source.model_validate({"uri": source} if isinstance(source, str) else source) for source in sources]
     built = [ROUTE.validate_python(route) for route in routes]
-    return [conflict.path for conflict in conflicts(dict(enumerate(listed)), dict(enumerate(built)))]
+    return [conflict.path for conflict in conflicts(dict(enumerate(listed)), dict(enumerate(built)), None)]
 
 
 def video(uri: str, **settings: Any) -> dict[str, Any]:

@@ -124,9 +124,9 @@ def test_a_sound_file_with_a_key_given_twice_is_refused(mistakes: Mistakes, soun
     assert ["9: name: 'name' is here again; the first is on line 1"] == blocks(mistakes(sound + "name: other\n"))
 
 
-def test_the_documented_file_of_the_future_is_refused_for_what_is_not_there_yet(mistakes: Mistakes) -> None:
-    """Every key of it is known; only clouds and the upload are missing."""
-    problems = mistakes(
+def test_the_documented_file_loads(load: Load) -> None:
+    """Every cloud and every route of it is there."""
+    pipeline = load(
         """
         name: football-nightly
         sources:
@@ -154,5 +154,4 @@ def test_the_documented_file_of_the_future_is_refused_for_what_is_not_there_yet(
           - {to: video,    uri: s3://match-archive-out/annotated/}
         """
     )
-    assert ["routes[1].upload"] == [problem.field for problem in problems]
-    assert all("not available in this version" in problem.message for problem in problems)
+    assert ["results", "labelbox", "lightly", "video"] == [route.to for route in pipeline.routes]

@@ -7,7 +7,7 @@ import pytest
 from config.problems import Problem
 from tests.unit.config.conftest import Mistakes, blocks
 
-NO_UPLOAD = "upload to Labelbox model runs is not available in this version; use `upload: false` with `uri:`"
+INCOMPLETE = "is missing: an upload needs dataset, ontology, model and model_run"
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistakes) -> None:
@@ -60,7 +60,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
         "19: inference.poll_interval: 'poll_interval' is here again; the first is on line 18",
         "20: budget.max_cost: 'max_cost' needs 'cost_per_1000_frames' to estimate with",
         "22: routes[0].to: 'lightli' is not a kind of route; did you mean 'lightly'?",
-        f"23: routes[1].upload: {NO_UPLOAD}",
+        f"23: routes[1].ontology: 'ontology' {INCOMPLETE}",
+        f"23: routes[1].model: 'model' {INCOMPLETE}",
         "23: routes[1].model_run: '{day}' has the unknown placeholder 'day'",
         "24: routes[2].uri: the copies would be found by sources[2] as new videos, and paid for",
         "25: routes[3].to: 'to' is missing",
@@ -148,7 +149,7 @@ def test_each_mistake_of_inference_has_its_words(
         (
             "to: labelbox, upload: no, uri: /o, model_run: {date}",
             "model_run: this group of keys is not text; put it in quotes",
-            "text; may hold",
+            "needed for an upload; may hold",
         ),
         ("to: lightly, datasource: /o, task_name: a b", "task_name: 'a b' is not a name for a task", "letters"),
         (

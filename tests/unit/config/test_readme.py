@@ -12,13 +12,23 @@ from pydantic.fields import FieldInfo
 
 import config
 from config.event_settings import EventSettings
-from config.fields import allowed_in
+from config.fields import Section, allowed_in
 from config.pipeline import Budget, Inference, Pipeline, Schedule, Source
 from config.routes import ROUTES
 from config.selection import SelectionRun
 from config.settings import Settings
 
 README = Path(config.__file__).with_name("README.md").read_text(encoding="utf-8")
+
+
+def parts_of(prefix: str, section: type[Section]) -> dict[str, type[BaseModel]]:
+    """A section and those that it holds, by what stands before their keys."""
+    found: dict[str, type[BaseModel]] = {prefix: section}
+    for key, part in section.parts.items():
+        # One that stands in two places is explained once.
+        found |= {name: one for name, one in parts_of(f"{prefix}{key}[].", part).items() if one not in found.values()}
+    return found
+
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": Pipeline,
@@ -28,6 +38,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "schedule.": Schedule,
     **{f"routes[{kind}].": route for kind, route in ROUTES.items()},
     "routes[lightly].selection_run.": SelectionRun,
+    **{prefix: part for kind, route in ROUTES.items() for prefix, part in parts_of(f"routes[{kind}].", route).items()},
 }
 
 
@@ -40,7 +51,7 @@ def written(value: object) -> str:
     if isinstance(value, BaseModel) or value in (None, (), ""):
         return "–"
     if isinstance(value, tuple):
-        return f"`[{', '.join(value)}]`"
+        return f"`[{', '.join(map(str, value))}]`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

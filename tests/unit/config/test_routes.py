@@ -42,6 +42,9 @@ def test_the_least_that_each_route_needs() -> None:
     assert video.min_confidence is None
 
 
+UPLOADED = {"dataset": "football", "ontology": "football", "model": "players", "model_run": "{date}"}
+
+
 def test_the_table_of_kinds_is_complete() -> None:
     """A route that the file can name has its model there."""
     assert set(LEAST) == set(ROUTES)
@@ -71,7 +74,12 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("lightly", {"selection_run": {"dataset_id": "yard", "selection": {}}}, "dataset_id"),
         ("lightly", {"selection_run": {"dataset_id": "0" * 24}}, "selection"),
         ("lightly", {"min_confidence": 2}, "min_confidence"),
-        ("labelbox", {"upload": True}, "upload"),
+        ("labelbox", {"upload": True, **UPLOADED}, "uri"),
+        ("labelbox", {"upload": True, "uri": None, **UPLOADED, "ontology": None}, "ontology"),
+        ("labelbox", {"upload": True, "uri": None, **UPLOADED, "url_lifetime": "8d"}, "url_lifetime"),
+        ("labelbox", {"project_annotations": "labels"}, "project_annotations"),
+        ("labelbox", {"labels_to_run": True}, "labels_to_run"),
+        ("labelbox", {"project": "p", "batch_priority": 6}, "batch_priority"),
         ("labelbox", {"uri": None}, "uri"),
         ("labelbox", {"model_run": "{time}"}, "model_run"),
         ("labelbox", {"dataset": ""}, "dataset"),
@@ -86,11 +94,18 @@ def test_impossible_routes_are_refused(to: str, settings: dict[str, Any], key: o
     assert [key] == refused(to, **settings)
 
 
-def test_upload_is_the_default_and_does_not_work_yet() -> None:
-    """A labelbox route that does not say what it wants is told what there is; only once, without a second complaint."""
-    with pytest.raises(ValidationError, match="use `upload: false` with `uri:`") as caught:
+def test_upload_is_the_default_and_says_where_to() -> None:
+    """A labelbox route that says nothing else uploads, so each name that it needs and lacks is asked for."""
+    with pytest.raises(ValidationError, match="an upload needs dataset, ontology, model and model_run") as caught:
         ADAPTER.validate_python({"to": "labelbox", "dataset": "football"})
-    assert 1 == caught.value.error_count()
+    assert ["ontology", "model", "model_run"] == [error["loc"][-1] for error in caught.value.errors()]
+
+
+def test_an_upload_has_no_place_for_files() -> None:
+    """It writes nothing, so nothing is checked for writing."""
+    labelbox = ADAPTER.validate_python({"to": "labelbox", **UPLOADED})
+    assert isinstance(labelbox, LabelboxRoute)
+    assert (True, "", timedelta(days=7)) == (labelbox.upload, labelbox.location, labelbox.url_lifetime)
 
 
 def test_the_keys_of_the_upload_may_stand_beside_upload_false() -> None:

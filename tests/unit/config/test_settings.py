@@ -89,6 +89,21 @@ def test_a_user_who_does_not_exist_has_no_home(here: Path, monkeypatch: pytest.M
     assert here / "~nosuchuser" == load(monkeypatch, REELROUTE_HOME="~nosuchuser").home
 
 
+def test_labelbox_is_found_where_the_settings_say(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own addresses unless others are given; a key loses its newline, and is not shown."""
+    plain = load(monkeypatch)
+    assert ("https://api.labelbox.com/graphql", "https://api.labelbox.com/api/v1", None) == (
+        plain.labelbox_endpoint,
+        plain.labelbox_rest_endpoint,
+        plain.labelbox_api_key,
+    )
+    other = load(monkeypatch, LABELBOX_API_KEY="lb_key\n", LABELBOX_ENDPOINT="http://127.0.0.1:5/graphql/")
+    assert other.labelbox_api_key is not None
+    assert "lb_key" == other.labelbox_api_key.get_secret_value()
+    assert "http://127.0.0.1:5/graphql" == other.labelbox_endpoint
+    assert "lb_key" not in repr(other)
+
+
 @pytest.mark.parametrize("value", ["", " ", "\n"])
 def test_an_empty_key_is_no_key(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """CI systems set what they lack to nothing."""
@@ -173,6 +188,10 @@ def test_a_database_s_url_is_kept_as_it_is_written(monkeypatch: pytest.MonkeyPat
         ("ROBOFLOW_API_URL", "http://host:port", "the value is not the address of a server"),
         ("ROBOFLOW_API_URL", "http://host:70000", "the value is not the address of a server"),
         ("ROBOFLOW_API_URL", "http://[::1", "the value is not the address of a server"),
+        ("LABELBOX_ENDPOINT", "https://api.labelbox.com", "the value is not the address of an API"),
+        ("LABELBOX_ENDPOINT", "https://u:hunter2@api.labelbox.com/graphql", "the value is not the address of an API"),
+        ("LABELBOX_ENDPOINT", "https://api.labelbox.com/v1", "the value does not end in /graphql"),
+        ("LABELBOX_REST_ENDPOINT", "api.labelbox.com/api/v1", "the value is not the address of an API"),
         ("REELROUTE_LOG_LEVEL", "verbos", "'verbos' is not one of the allowed values"),
         ("REELROUTE_LOG_LEVEL", "infos", "did you mean 'info'?"),
     ],

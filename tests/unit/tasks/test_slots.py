@@ -18,7 +18,8 @@ from tasks.domain.errors import LedgerUnavailable, Retryable, SlotsFull
 from tasks.domain.job import JobState
 from tasks.infer import advance
 from tasks.ledger.base import JobRecord
-from tasks.run import SUBMIT_BURST_S, Run, bury_the_dead, new_owner
+from tasks.owner import bury_the_dead, new_owner
+from tasks.run import SUBMIT_BURST_S, Run
 from tasks.submit import ATTEMPTS, submit_job
 from tests.rig import Rig
 

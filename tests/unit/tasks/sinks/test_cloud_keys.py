@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tasks.sinks.labelbox.sink import LabelboxFileSink
+from tasks.sinks.labelbox.style import Style
 from tasks.sinks.lightly.sink import LightlySink
 from tasks.sinks.results import ResultsSink
 from tasks.storage.base import Storage
@@ -26,7 +27,7 @@ HELD_BY_AZURE = tuple(key for key in SPECIAL_KEYS if "\\" not in key)
 def deliver_all(store: Storage, keys: tuple[str, ...], folder: Path) -> None:
     """Deliver a video of each name to three sinks and find each output under that name."""
     results = ResultsSink(store, write_parquet=lambda _, path: None, formats=("json",))
-    labelbox = LabelboxFileSink(store, max_gap=timedelta(seconds=1))
+    labelbox = LabelboxFileSink(store, Style(max_gap=timedelta(seconds=1)))
     lightly = LightlySink(store, task_name="keys")
     for number, key in enumerate(keys):
         (folder / str(number)).mkdir()

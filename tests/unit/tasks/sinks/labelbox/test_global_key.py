@@ -78,3 +78,13 @@ def test_any_uri_gets_a_key_that_labelbox_takes(one: str, other: str) -> None:
     assert ALLOWED.fullmatch(key)
     assert key == key.strip()
     assert (one == other) == (key.lower() == global_key(other).lower())
+
+
+@settings(max_examples=200, deadline=None)
+@given(uris, st.data())
+def test_letters_in_another_case_are_another_video(uri: str, data: st.DataObject) -> None:
+    """Also the case of a key that was made for another URI, and of what looks like one."""
+    other = "".join(data.draw(st.sampled_from((c, c.lower(), c.upper(), c.swapcase()))) for c in uri)
+
+    for one in (other, global_key(uri), global_key(uri).upper()):
+        assert (one == uri) == (global_key(one).lower() == global_key(uri).lower())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.domain.predictions import Int64
-from tasks.sinks.labelbox.keyframes import keyframes, segment_bounds
+from tasks.sinks.labelbox.keyframes import Part, keyframes, segment_bounds
 
 
 def track(*edges: int) -> tuple[Int64, Int64]:
@@ -37,14 +37,16 @@ def track(*edges: int) -> tuple[Int64, Int64]:
 )
 def test_boxes_on_a_straight_line_are_left_out(edges: tuple[int, ...], tolerance: int, expected: list[int]) -> None:
     """First and last stay; between them only what a line would miss by more than the tolerance."""
-    assert expected == keyframes(*track(*edges), tolerance)
+    (kept,) = keyframes([Part(*track(*edges))], tolerance)
+
+    assert expected == kept.tolist()
 
 
 def test_a_long_straight_track_keeps_hardly_any() -> None:
     """An object that stands still for an hour at 5 frames a second."""
-    frame, edges = track(*[7] * 18_000)
+    (kept,) = keyframes([Part(*track(*[7] * 18_000))], 0)
 
-    assert 19 == len(keyframes(frame, edges, 0))
+    assert 19 == len(kept)
 
 
 @st.composite
@@ -56,13 +58,21 @@ def tracks(draw: st.DrawFn) -> tuple[Int64, Int64]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(tracks(), st.integers(0, 60))
-def test_interpolation_gives_every_box_back_within_the_tolerance(case: tuple[Int64, Int64], tolerance: int) -> None:
+@given(st.lists(tracks(), min_size=1, max_size=5), st.integers(0, 60))
+def test_interpolation_gives_every_box_back_within_the_tolerance(
+    cases: list[tuple[Int64, Int64]], tolerance: int
+) -> None:
     """Exactly, in fractions: no edge of any box that was left out is off by more."""
-    frame, edges = case
+    parts = [Part(*case) for case in cases]
 
-    kept = keyframes(frame, edges, tolerance)
+    found = list(keyframes(parts, tolerance))
 
+    assert len(parts) == len(found)
+    for part, kept in zip(parts, found, strict=True):
+        check(part.frame, part.place, kept.tolist(), tolerance)
+
+
+def check(frame: Int64, edges: Int64, kept: list[int], tolerance: int) -> None:
     assert sorted(set(kept)) == kept
     assert (0, len(frame) - 1) == (kept[0], kept[-1])
     for first, last in pairwise(kept):

@@ -15,6 +15,7 @@ from tasks.domain.predictions import TaskType
 from tasks.sinks.base import Sink
 from tasks.sinks.labelbox import ndjson
 from tasks.sinks.labelbox.sink import LabelboxFileSink
+from tasks.sinks.labelbox.style import Style
 from tasks.storage.base import Storage
 from tests.contracts.deliveries import Box, Frames, make_delivery, model_predictions, video_info
 from tests.contracts.memory_storage import MemoryStorage, contents
@@ -26,7 +27,7 @@ class TestContract(SinkContract):
     """Keeps every sink's promises."""
 
     def make_sink(self, store: Storage) -> Sink:
-        return LabelboxFileSink(store)
+        return LabelboxFileSink(store, Style())
 
 
 def test_a_line_is_the_documented_one(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_a_line_is_the_documented_one(tmp_path: Path) -> None:
     store = MemoryStorage()
     delivery = make_delivery(tmp_path, [[seen(), Box(9.5, 8.25, 5, 4.5, "ball", track=2)], [seen(x=380)]], name="v.mp4")
 
-    LabelboxFileSink(store).deliver(delivery)
+    LabelboxFileSink(store, Style()).deliver(delivery)
 
     player, ball = store.read("v.mp4.ndjson").splitlines()
     assert b'"name":"ball","dataRow":{"globalKey":"s3://matches/2026/v.mp4"},"segments":[{"keyframes":[' in ball
@@ -53,7 +54,8 @@ def test_receipts_count_what_was_written(tmp_path: Path) -> None:
     _, receipt = deliver(tmp_path, frames, sink={"min_confidence": 0.3})
 
     assert {
-        "tracks": 1,
+        "annotations": 1,
+        "objects": 1,
         "segments": 1,
         "keyframes": 2,
         "detections": 3,
@@ -119,7 +121,7 @@ def test_too_many_objects_of_a_feature_are_cut_to_the_longest_and_surest(
     assert ["ball", "player", "player"] == sorted(line["name"] for line in lines)
     assert [[[1, 7]], [[1]]] == [spans(line) for line in lines if line["name"] == "player"]
     (warning,) = receipt.warnings
-    assert "1 of 3 objects 'player' were left out" in warning
+    assert "1 of 3 annotations 'player' were left out" in warning
 
 
 def test_the_limit_is_the_sdks() -> None:
@@ -132,7 +134,7 @@ def test_a_video_without_predictions_gives_an_empty_file(tmp_path: Path) -> None
     lines, receipt = deliver(tmp_path, [[], None, []])
 
     assert [] == lines
-    assert {"tracks": 0, "segments": 0, "keyframes": 0, "detections": 0} == receipt.counts
+    assert {"annotations": 0, "objects": 0, "segments": 0, "keyframes": 0, "detections": 0} == receipt.counts
 
 
 @pytest.mark.parametrize("task", [TaskType.INSTANCE_SEGMENTATION, TaskType.KEYPOINT_DETECTION, TaskType.GAZE])
@@ -145,18 +147,18 @@ def test_whatever_has_a_box_is_written_as_one(tmp_path: Path, task: TaskType) ->
     assert "face" == line["name"]
 
 
-@pytest.mark.parametrize("task", [TaskType.EMBEDDING, TaskType.CLASSIFICATION, TaskType.SEMANTIC_SEGMENTATION])
-def test_what_has_no_box_is_refused(tmp_path: Path, task: TaskType) -> None:
-    """Nothing is written."""
-    store, models = MemoryStorage(), [model_predictions([[]], task=task)]
+def test_embeddings_alone_are_refused(tmp_path: Path) -> None:
+    """Nothing is written, and the hint says what would make annotations of them."""
+    store, models = MemoryStorage(), [model_predictions([[]], model="clip", task=TaskType.EMBEDDING)]
 
-    with pytest.raises(DeliveryFailed, match=task):
-        LabelboxFileSink(store).deliver(make_delivery(tmp_path, [[]], models=models))
+    with pytest.raises(DeliveryFailed, match="predicts embeddings") as refused:
+        LabelboxFileSink(store, Style()).deliver(make_delivery(tmp_path, [[]], models=models))
 
+    assert "prompts" in refused.value.hint
     assert {} == contents(store)
 
 
-def test_a_model_without_boxes_beside_one_with_is_left_out(tmp_path: Path) -> None:
+def test_embeddings_beside_another_model_are_left_out(tmp_path: Path) -> None:
     """The receipt says so."""
     models = [model_predictions([[seen()]]), model_predictions([[]], model="clip", task=TaskType.EMBEDDING)]
 
@@ -185,7 +187,7 @@ def test_results_that_cannot_be_this_videos_are_refused(tmp_path: Path, frames: 
         delivery = replace(delivery, predictions=replace(delivery.predictions, frame_index=index))
 
     with pytest.raises(DeliveryFailed):
-        LabelboxFileSink(MemoryStorage()).deliver(delivery)
+        LabelboxFileSink(MemoryStorage(), Style()).deliver(delivery)
 
 
 def test_the_sdk_takes_the_lines(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tasks.sinks.base import Delivery
 from tasks.sinks.labelbox import ndjson
 from tasks.sinks.labelbox.sink import LabelboxFileSink
+from tasks.sinks.labelbox.style import Style
 from tests.contracts.deliveries import Box, Frames, make_delivery
 from tests.contracts.memory_storage import MemoryStorage
 from tests.unit.tasks.sinks.labelbox.strict_reader import check_lines, deliver, seen, spans
@@ -91,7 +92,7 @@ def test_without_times_the_frame_rate_tells_them(tmp_path: Path) -> None:
     blind = replace(delivery, predictions=replace(delivery.predictions, time_s=np.full(8, np.nan)))
     for one in (delivery, blind):
         store = MemoryStorage()
-        LabelboxFileSink(store).deliver(one)
+        LabelboxFileSink(store, Style(max_gap=timedelta(seconds=1))).deliver(one)
 
         assert [[1], [43]] == spans(check_lines(store.read("cup/final.mp4.ndjson"), one)[0])
 
@@ -140,14 +141,14 @@ def test_labelbox_shows_every_detection_within_the_tolerance(
     """Interpolated boxes are where the model saw them, and none is shown before or after the object."""
     store = MemoryStorage()
     delivery = make_delivery(tmp_path_factory.getbasetemp(), frames)
-    sink = LabelboxFileSink(store, keyframe_tolerance=tolerance, max_gap=timedelta(seconds=max_gap_s))
+    sink = LabelboxFileSink(store, Style(keyframe_tolerance=tolerance, max_gap=timedelta(seconds=max_gap_s)))
 
     receipt = sink.deliver(delivery)
 
     lines = check_lines(store.read("cup/final.mp4.ndjson"), delivery)
     expected = sightings(frames, delivery)
     assert set(expected) == {line["uuid"] for line in lines}
-    assert receipt.counts["tracks"] == len(lines)
+    assert receipt.counts["objects"] == len(lines)
     for line in lines:
         shown, ours = boxes_between(line), expected[line["uuid"]]
         assert (min(ours), max(ours)) == (min(shown), max(shown))

@@ -1,0 +1,74 @@
+"""Who works on what: names of processes, and what those that were killed left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import socket
+from datetime import datetime
+from pathlib import Path
+
+from config.settings import Settings
+from tasks.ledger.base import Ledger
+
+
+def new_owner() -> str:
+    """Name this process in leases: machine, process id and a random part."""
+    return f"{_machine()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def is_dead(owner: str) -> bool:
+    """Say whether a lease's owner is certainly gone: a process of this machine that no longer runs."""
+    machine, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
+    return machine == _machine() and pid.isdigit() and not _runs(int(pid))
+
+
+def _machine() -> str:
+    """Host and, where there is one, the namespace that process ids mean something in (containers)."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
+    except OSError:
+        space = 0
+    return f"{socket.gethostname()}/{space}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def work_root(settings: Settings) -> Path:
+    """Where runs keep files while they work on them."""
+    return settings.home / "work"
+
+
+def bury_the_dead(ledger: Ledger, now: datetime) -> None:
+    """Give back what killed processes of this machine held, so that nobody waits for their leases to end."""
+    for owner in ledger.owners():
+        if is_dead(owner):
+            ledger.abandon(owner, now)
+
+
+def work_prefix() -> str:
+    """What the names of this process's work folders begin with."""
+    return f"{_short_machine()}-{os.getpid()}-"
+
+
+def clear_dead_work(settings: Settings) -> None:
+    """Remove work folders of runs of this machine that were killed; machines may share the folder above."""
+    for folder in work_root(settings).glob(f"{_short_machine()}-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdigit() and not _runs(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_machine() -> str:
+    return hashlib.sha256(_machine().encode()).hexdigest()[:8]

@@ -1,0 +1,123 @@
+"""A project for annotators: its ontology, the videos as batches, their annotations to start from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.domain.errors import AnnotationsRefused, OntologyMismatch, ReelrouteError, RequestRefused
+from tasks.sinks.labelbox.api import Labelbox
+from tasks.sinks.labelbox.chunks import Staged, chunked
+from tasks.sinks.labelbox.imports import Import, ImportKind, Imports
+from tasks.sinks.labelbox.patience import Taken
+from tasks.sinks.labelbox.rows import Refusals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSteps:
+    """Which of the steps after an upload to a model run are taken.
+
+    Attributes:
+        batch: Put the videos into the project, as batches.
+        priority: Of the batches; 1 comes first, 5 last.
+        annotations: Import the predictions into the project too, as prelabels or as labels.
+        labels_to_run: Put the project's labels beside the predictions in the model run.
+    """
+
+    batch: bool = True
+    priority: int = 5
+    annotations: ImportKind | None = None
+    labels_to_run: bool = False
+
+
+def connect(box: Labelbox, name: str, ontology: str) -> str:
+    """Id of the one project of a name, with the ontology; made and connected if need be.
+
+    Raises:
+        OntologyMismatch: It has another ontology.
+    """
+    own = box.project(name)
+    project = box.object_of(own)
+    there = project.ontology()
+    if there is not None and there.uid != ontology:
+        raise OntologyMismatch(
+            f"project '{name}' has the ontology '{there.name}', not the route's",
+            hint="name the ontology that the project has, or another project",
+        )
+    if there is None:
+        chosen = box.client.get_ontology(ontology)
+        # Every part of it can be done twice, and the SDK leaves out what is done.
+        box.patience.again(lambda: project.connect_ontology(chosen))
+    return own
+
+
+def put_into_project(box: Labelbox, project: str, keys: Sequence[str], priority: int) -> None:
+    """Put data rows into a project that are not in it yet, in a batch that is named after them.
+
+    Raises:
+        RequestRefused: Labelbox refuses a row for another reason than that it is there.
+    """
+    if not keys:
+        return
+    digest = hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
+    batch = box.object_of(project)
+    try:
+        box.patience.again(lambda: batch.create_batch(f"reelroute-{digest}", global_keys=list(keys), priority=priority))
+    except Taken:
+        return  # these very rows
+    except RequestRefused:
+        # One of them is in the project already; a row alone that is refused is that one.
+        if len(keys) == 1:
+            return
+        half = len(keys) // 2
+        put_into_project(box, project, keys[:half], priority)
+        put_into_project(box, project, keys[half:], priority)
+
+
+def import_annotations(imports: Imports, kind: ImportKind, project: str, videos: Sequence[Staged]) -> Refusals:
+    """Import each video's annotations into a project, once for each content; return what is refused.
+
+    One import per video: the same annotations always have the same name, and are sent once.
+    """
+    started: list[tuple[Staged, Import]] = []
+    refused: Refusals = {}
+    for staged in videos:
+        own = hashlib.sha256(staged.key.encode()).hexdigest()[:8]
+        for chunk in chunked([staged]):
+            name = f"reelroute-{own}-{chunk.digest}"
+            lines = [line for _, line in chunk.lines()]
+            try:
+                there = _sound(imports, kind, project, name)
+                started.append(
+                    (staged, there or imports.start(kind, project, _free(imports, kind, project, name), lines))
+                )
+            except ReelrouteError as error:
+                refused[staged.job_key] = error
+    for staged, begun in started:
+        try:
+            ended = imports.ended(begun)
+            problems = [imports.reason(ended)] if ended.state == "FAILED" else []
+            problems = problems or [status.problem for status in imports.statuses(ended) if status.problem]
+        except ReelrouteError as error:
+            refused[staged.job_key] = error
+            continue
+        if problems:
+            refused[staged.job_key] = AnnotationsRefused(
+                f"Labelbox refuses {len(problems)} of {staged.lines} {kind}: {problems[0]}"
+            )
+    return refused
+
+
+def _sound(imports: Imports, kind: ImportKind, project: str, name: str) -> Import | None:
+    """The import of a name, if it is there and has not failed."""
+    there = imports.find(kind, project, name)
+    return there if there and there.state != "FAILED" else None
+
+
+def _free(imports: Imports, kind: ImportKind, project: str, name: str) -> str:
+    number, free = 1, name
+    while imports.find(kind, project, free):
+        number += 1
+        free = f"{name}-{number}"
+    return free
