@@ -247,4 +247,4 @@ def test_the_flow_loads_the_way_prefect_loads_it() -> None:
     root = Path(__file__).parents[2]
     for path in sorted((root / "flows").glob("*.py")):
         if "@flow" in path.read_text():
-            assert path.stem == load_flow_from_entrypoint(f"{path}:{path.stem}").name
+            assert path.stem.replace("_", "-") == load_flow_from_entrypoint(f"{path}:{path.stem}").name
