@@ -65,6 +65,10 @@ def combines(given: Arguments) -> bool:
     return given["target"].endswith("/results.json") and LAST.encode() in Path(given["staged"]).read_bytes()
 
 
+def is_frame_of(video: str) -> Callable[[Arguments], bool]:
+    return lambda given: f'"{video}-'.encode() in given["data"]
+
+
 CLIENT = "tasks.inference.roboflow:RoboflowClient"
 LEDGER = "tasks.ledger.store:SqlLedger"
 
@@ -97,6 +101,8 @@ for _route, _files in zip(ROUTES, (2, 2, 1, 1), strict=True):
         f"{_route}: not recorded": Mark(f"{LEDGER}.finish_delivery", when=is_of(_route), nth=3),
         f"{_route}: recorded": Mark(f"{LEDGER}.finish_delivery", after=True, when=is_of(_route), nth=3),
     }
+# Frames go many at once: killed with the first one of a video in place, and the second one begun.
+MARKS["lightly: amid"] = Mark("tasks.storage.many_files:_fill", when=is_frame_of("c"), nth=2)
 
 
 def set_mark(mark: Mark) -> None:

@@ -110,7 +110,7 @@ def test_a_file_that_holds_no_keys_is_told(mistakes: Mistakes, text: str, expect
     """With the keys that it needs."""
     problems = mistakes(text)
     assert [expected] == blocks(problems)
-    assert "name, sources, inference, budget, routes" == problems[0].allowed
+    assert "name, sources, inference, budget, schedule, routes" == problems[0].allowed
 
 
 def test_a_file_of_the_wrong_indentation_is_told_with_the_line(mistakes: Mistakes, sound: str) -> None:

@@ -116,6 +116,7 @@ def test_odd_names_do_not_disturb_the_summary(capsys: pytest.CaptureFixture[str]
         "skipped": 0,
         "submitted": 1,
         "succeeded": 0,
+        "reused": 0,
         "failed": 1,
         "unknown": 0,
         "in_flight": 0,
