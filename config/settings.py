@@ -87,6 +87,12 @@ def _api_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _cluster_address(address: str | None) -> str | None:
+    if address is not None and not re.fullmatch(r"([a-z]+://)?[^/@?#\s]+:\d+/?", address):
+        raise refuse_value("is not the address of a cluster", hide=True)
+    return address
+
+
 def _endpoint(url: str) -> str:
     """Accept the address of an API below a path."""
     try:
@@ -238,6 +244,24 @@ class Settings(BaseSettings):
         Allowed("a key"),
     ] = None
 
+    task_runner: Annotated[
+        Literal["pool", "dask", "ray"],
+        BeforeValidator(_lower),
+        Field(
+            validation_alias="REELROUTE_TASK_RUNNER",
+            description="Who takes the shards of a large run: workers of the work pool, or a Dask or Ray cluster.",
+        ),
+        Allowed("pool, dask, ray"),
+    ] = "pool"
+    cluster_address: Annotated[
+        str | None,
+        AfterValidator(_cluster_address),
+        Field(
+            validation_alias="REELROUTE_CLUSTER_ADDRESS",
+            description="Where that cluster is. Without it, each large run starts one of its machine's own cores.",
+        ),
+        Allowed("tcp://scheduler:8786 or ray://head:10001, without user, path or query"),
+    ] = None
     shard_above: Annotated[
         int,
         Field(

@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.cluster import check_extra, open_cluster
 from flows.pool import Pool
 from flows.routing import Router
 from flows.sharing import Sharing, has_helpers
@@ -34,12 +35,16 @@ async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
 async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -> dict[str, Any]:
     """Discover, plan, infer, route, report; return the summary."""
     async with open_run(pipeline) as run:
+        check_extra(run.settings)
         outcome = Outcome()
         found = await discover_videos(run)
         plan = await plan_videos(run, limit)
         todo = [*plan.reuse, *plan.todo]
         if not wait:
             await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
+        elif len(plan.todo) > run.settings.shard_above and run.settings.task_runner != "pool":
+            async with open_cluster(run.settings, pipeline) as cluster:
+                await Sharing(run, plan, outcome, run.settings.shard_size, cluster).infer_all()
         elif len(plan.todo) > run.settings.shard_above and await has_helpers():
             await Sharing(run, plan, outcome, run.settings.shard_size).infer_all()
         else:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from prefect import flow
 
-from flows.sharing import work_as_helper
-from tasks.run import open_run
-from tasks.shards import missing
+from flows.helper import help_with
 
 
 @flow(name="ingest-shard", flow_run_name="{shard}", persist_result=False)
@@ -22,8 +19,4 @@ async def ingest_shard(pipeline: str, shard: str) -> Any:
         pipeline: Name of the pipeline.
         shard: Id of the shard in the ledger.
     """
-    async with open_run(pipeline) as run:
-        found = await asyncio.to_thread(run.ledger.shard, shard)
-        if found is None:
-            raise missing(shard)
-        return {"shards": await work_as_helper(run, found)}
+    return {"shards": await help_with(pipeline, shard)}

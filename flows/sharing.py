@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
@@ -43,6 +44,18 @@ async def has_helpers() -> bool:
     return pool.is_push_pool or any(worker.status is WorkerStatus.ONLINE for worker in workers)
 
 
+class Others(Protocol):
+    """Whoever takes shards besides this process."""
+
+    async def begin(self, shards: Sequence[str]) -> None:
+        """Have each shard taken up; do not wait for it."""
+        ...
+
+    async def dismiss(self) -> list[str]:
+        """There is nothing left to do; return warnings of what went wrong."""
+        ...
+
+
 @dataclass(slots=True)
 class Sharing:
     """One run's list, shared.
@@ -50,6 +63,7 @@ class Sharing:
     Attributes:
         outcome: Where everything is added up at the end.
         size: Jobs in a shard.
+        others: Who helps in place of runs of the deployment.
         started: Flow runs that were started to help.
     """
 
@@ -57,6 +71,7 @@ class Sharing:
     plan: Plan
     outcome: Outcome
     size: int
+    others: Others | None = None
     started: list[FlowRun] = field(default_factory=list)
 
     async def infer_all(self) -> None:
@@ -64,11 +79,10 @@ class Sharing:
         run = self.run
         left = await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, OPEN[1:])))
         ids = await asyncio.to_thread(split, run, self.plan, self.size)
-        for shard in ids[1:]:
-            parameters = {"pipeline": run.pipeline.name, "shard": shard}
-            self.started.append(
-                await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0, idempotency_key=shard)
-            )
+        if self.others is not None:
+            await self.others.begin(ids[1:])
+        else:
+            await self._start_runs(ids[1:])
         get_run_logger().info("%d jobs in %d shards", len(self.plan.todo), len(ids))
         try:
             async with Router(run, self.outcome) as router, asyncio.TaskGroup() as group:
@@ -79,8 +93,17 @@ class Sharing:
                 await Pool(run, self.outcome, router.put, copies=self.plan.copies).infer_copies()
         except BaseExceptionGroup as many:
             raise first_error(many) from None
+        if self.others is not None:
+            self.outcome.warnings += await self.others.dismiss()
         await self._dismiss()
         await asyncio.to_thread(add_up, run, batch_of(ids[0]), self.plan.todo, self.outcome)
+
+    async def _start_runs(self, shards: Sequence[str]) -> None:
+        for shard in shards:
+            parameters = {"pipeline": self.run.pipeline.name, "shard": shard}
+            self.started.append(
+                await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0, idempotency_key=shard)
+            )
 
     async def _until_done(self, first: str) -> None:
         """Work through shards for as long as one is free, and wait for those that others have."""
@@ -94,6 +117,8 @@ class Sharing:
 
     async def _dismiss(self) -> None:
         """Cancel helpers that no worker had a hand free for: there is nothing left to do."""
+        if not self.started:
+            return
         async with get_client() as client:
             for helper in self.started:
                 with suppress(ObjectNotFound, PrefectHTTPStatusError):

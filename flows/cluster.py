@@ -1,0 +1,153 @@
+"""Shards of a large run on a Dask or Ray cluster: each is a task that opens the run anew where it runs.
+
+What a run has open (clients, ledger, sinks) cannot travel, and need not: the ledger is what all
+share. A task is given the pipeline's name and a shard's id; settings and secrets are those of the
+cluster worker's own environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.client.orchestration import get_client
+from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import State
+from prefect.task_runners import TaskRunner
+
+from config.settings import Settings
+from flows.helper import help_with
+from tasks.domain.errors import InputInvalid, ReelrouteError, ServiceUnavailable
+from tasks.policies import STEP
+from tasks.unforeseen import discreet_step
+
+NAMES = {"dask": "Dask", "ray": "Ray"}
+# When every shard is done, tasks have nothing left to do but to end.
+ENDING_S = 30.0
+
+
+@task(name="shard", task_run_name="{shard}", **STEP)
+@discreet_step
+async def work_on_shard(pipeline: str, shard: str) -> int:
+    """Work through a shard, then others of its batch that nobody has begun; return how many."""
+    return await help_with(pipeline, shard)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster that takes shards; see :class:`flows.sharing.Others`.
+
+    Attributes:
+        runner: Prefect's task runner, connected.
+        name: In words.
+        pipeline: Name, or absolute path, of the pipeline.
+        futures: Tasks that were started.
+    """
+
+    runner: TaskRunner[PrefectFuture[int]]
+    name: str
+    pipeline: str
+    futures: list[PrefectFuture[int]] = field(default_factory=list)
+
+    async def begin(self, shards: Sequence[str]) -> None:
+        """Hand shards to the cluster; returns at once."""
+        get_run_logger().info("%d shards go to %s", len(shards), self.name)
+        for shard in shards:
+            given = {"pipeline": self.pipeline, "shard": shard}
+            self.futures.append(await asyncio.to_thread(self.runner.submit, work_on_shard, given))
+
+    async def dismiss(self) -> list[str]:
+        """Let tasks end that have nothing left to do; return what went wrong in any, each message once."""
+        until, problems = monotonic() + ENDING_S, dict[str, None]()
+        for future in self.futures:
+            await asyncio.to_thread(future.wait, max(0.0, until - monotonic()))
+            state = future.state
+            if isinstance(state, State) and (state.is_failed() or state.is_crashed()):
+                error = await state.result(raise_on_failure=False)  # type: ignore[misc]
+                # The text of errors that are not ours may hold anything.
+                problems[str(error) if isinstance(error, ReelrouteError) else type(error).__name__] = None
+        return [f"a part of the list failed on {self.name}, and was done elsewhere: {text}" for text in problems]
+
+
+def check_extra(settings: Settings) -> None:
+    """Refuse a task runner whose package is not installed.
+
+    Raises:
+        InputInvalid: With what to install.
+    """
+    kind = settings.task_runner
+    if kind != "pool" and (find_spec(f"prefect_{kind}") is None or find_spec(_package(kind)) is None):
+        raise InputInvalid(
+            f"REELROUTE_TASK_RUNNER is {kind}, but prefect-{kind} is not installed",
+            hint=f"pip install 'reelroute[{kind}]'",
+        )
+
+
+def _package(kind: str) -> str:
+    return {"dask": "distributed"}.get(kind, kind)
+
+
+@asynccontextmanager
+async def open_cluster(settings: Settings, pipeline: str) -> AsyncIterator[Cluster]:
+    """Connect to the cluster of the settings, or start one of this machine's cores for the block.
+
+    Raises:
+        ServiceUnavailable: It cannot be reached or started.
+        InputInvalid: Its package is not installed.
+    """
+    check_extra(settings)
+    name = f"the {NAMES[settings.task_runner]} cluster"
+    if settings.cluster_address:
+        name += f" at {settings.cluster_address}"
+    async with get_client() as client:
+        # A server that Prefect started for this process is told to the workers: they would each start another.
+        server = {PREFECT_API_URL: str(client.api_url).rstrip("/")}
+    with temporary_settings(server):
+        runner = _runner(settings.task_runner, settings.cluster_address)
+        try:
+            await asyncio.to_thread(_connect, runner)
+        except Exception as error:  # noqa: BLE001 (theirs are of many kinds; the border to another service)
+            raise ServiceUnavailable(
+                f"{name} cannot be reached: {type(error).__name__}",
+                hint="nothing was submitted: start it, mend REELROUTE_CLUSTER_ADDRESS or set REELROUTE_TASK_RUNNER=pool",
+            ) from None
+        try:
+            yield Cluster(runner, name, place_independent(pipeline))
+        finally:
+            await asyncio.to_thread(runner.__exit__, None, None, None)
+
+
+def _runner(kind: str, address: str | None) -> Any:
+    if kind == "dask":
+        from prefect_dask import DaskTaskRunner
+
+        if address:
+            return DaskTaskRunner(address=address, client_kwargs={"timeout": "20s"})
+        # A shard is a run of its own: one at a time in each process, which shares nothing with the others.
+        return DaskTaskRunner(cluster_kwargs={"threads_per_worker": 1, "dashboard_address": None})
+    from prefect_ray import RayTaskRunner
+
+    return RayTaskRunner(address=address, init_kwargs={} if address else {"include_dashboard": False})
+
+
+def _connect(runner: Any) -> None:
+    """Enter the runner; Dask's connects only when it is first asked for its client."""
+    runner.__enter__()
+    try:
+        getattr(runner, "client", None)
+    except BaseException:
+        runner.__exit__(None, None, None)
+        raise
+
+
+def place_independent(pipeline: str) -> str:
+    """A pipeline's name as it is; the path of a file made absolute, for processes of other folders."""
+    return str(Path(pipeline).expanduser().resolve()) if Path(pipeline).suffix in (".yaml", ".yml") else pipeline

@@ -1,0 +1,114 @@
+"""Shards of a large run on real clusters of this machine: each video once, one report, and errors in words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import TaskRunSort
+
+from config.settings import Settings
+from flows import cluster
+from flows.cluster import check_extra, place_independent
+from tasks.domain.errors import InputInvalid
+from tasks.domain.job import JobState
+from tests.flows.conftest import Finished, Yard
+from tests.flows.scripted import ScriptedYard
+from tests.rig import results
+from tests.scripted_service import MARK, ScriptedService
+
+pytestmark = pytest.mark.timeout(600)
+VIDEOS = 12
+
+
+@pytest.fixture
+def scripted(yard: Yard) -> Iterator[ScriptedYard]:
+    """A yard of videos whose service counts what it is given."""
+    with ScriptedService() as service:
+        service.results = json.dumps(results(key="players-x1")).encode()
+        made = ScriptedYard(yard, service)
+        first = yard.clip("00.mp4")
+        for number in range(1, VIDEOS):
+            (yard.videos / f"{number:02}.mp4").write_bytes(first.read_bytes())
+        yard.environment |= {"REELROUTE_SHARD_ABOVE": "4", "REELROUTE_SHARD_SIZE": "3"}
+        yield made
+
+
+def run(scripted: ScriptedYard, kind: str, **more: str) -> Finished:
+    scripted.yard.environment |= {"REELROUTE_TASK_RUNNER": kind, **more}
+    return scripted.yard.reelroute("run", "yard", "--json")
+
+
+def work_of_the_cluster() -> bool:
+    """Whether videos were done within tasks that a cluster ran; the server records them a moment later."""
+
+    async def look() -> bool:
+        async with get_client() as client:
+            for _ in range(100):
+                runs = await client.read_task_runs(sort=TaskRunSort.END_TIME_DESC, limit=200)
+                shards = {run.id for run in runs if run.task_key.startswith("shard")}
+                parents = {
+                    one.id for run in runs for one in run.task_inputs.get("__parents__", ()) if hasattr(one, "id")
+                }
+                if shards & parents:
+                    return True
+                await asyncio.sleep(0.2)
+        return False
+
+    return asyncio.run(look())
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("kind", ["dask", pytest.param("ray", marks=pytest.mark.bench)])
+def test_a_local_cluster_shares_a_large_run(scripted: ScriptedYard, kind: str) -> None:
+    """Without an address, a cluster of this machine's cores: each video once, one report, no secret said."""
+    scripted.service.polls = 3
+    done = run(scripted, kind)
+
+    assert 0 == done.code, done.stderr
+    assert [(JobState.SUCCEEDED, 1)] * VIDEOS == [(job.state, job.attempts) for job in scripted.jobs()]
+    assert VIDEOS == len(scripted.service.jobs)
+    assert (VIDEOS, VIDEOS, []) == (done.json["submitted"], done.json["succeeded"], done.json["warnings"])
+    assert work_of_the_cluster()
+    assert MARK not in done.stdout + done.stderr
+
+
+@pytest.mark.engine
+def test_a_cluster_that_is_away_is_told_before_anything_is_paid(scripted: ScriptedYard) -> None:
+    """Exit code 3, its address, and nothing at the service."""
+    done = run(scripted, "dask", REELROUTE_CLUSTER_ADDRESS="tcp://127.0.0.1:9")
+
+    assert 3 == done.code, done.stderr
+    assert "service_unavailable" == done.json["error"]["code"]
+    assert "tcp://127.0.0.1:9" in done.json["error"]["message"]
+    assert {} == scripted.service.jobs
+
+
+@pytest.mark.parametrize("kind", ["dask", "ray"])
+def test_a_package_that_is_missing_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install; the default asks for nothing."""
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None if name.startswith("prefect_") else find_spec(name))
+    with pytest.raises(InputInvalid) as refused:
+        check_extra(Settings.model_validate({"REELROUTE_TASK_RUNNER": kind}))
+    assert f"pip install 'reelroute[{kind}]'" == refused.value.hint
+    check_extra(Settings.model_validate({}))
+
+
+def test_the_path_of_a_file_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster's worker may be in another folder; a name is looked up where it is."""
+    monkeypatch.chdir(tmp_path)
+    assert (str(tmp_path / "yard.yaml"), "yard") == (place_independent("yard.yaml"), place_independent("yard"))
+
+
+@pytest.mark.parametrize("address", [f"tcp://me:{MARK}@host:8786", "host", "tcp://host:8786/path?x=1", "tcp:// :1"])
+def test_an_address_that_cannot_be_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without quoting what may be a password."""
+    monkeypatch.setenv("REELROUTE_CLUSTER_ADDRESS", address)
+    with pytest.raises(InputInvalid, match="REELROUTE_CLUSTER_ADDRESS") as refused:
+        Settings.load()
+    assert MARK not in str(refused.value)
