@@ -18,9 +18,9 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import State
 from prefect.task_runners import TaskRunner
 
 from config.settings import Settings
@@ -117,7 +117,7 @@ async def open_cluster(settings: Settings, pipeline: str) -> AsyncIterator[Clust
         except Exception as error:  # noqa: BLE001 (theirs are of many kinds; the border to another service)
             raise ServiceUnavailable(
                 f"{name} cannot be reached: {type(error).__name__}",
-                hint="nothing was submitted: start it, mend REELROUTE_CLUSTER_ADDRESS or set REELROUTE_TASK_RUNNER=pool",
+                hint="nothing was submitted: mend REELROUTE_CLUSTER_ADDRESS or set REELROUTE_TASK_RUNNER=pool",
             ) from None
         try:
             yield Cluster(runner, name, place_independent(pipeline))
@@ -127,7 +127,7 @@ async def open_cluster(settings: Settings, pipeline: str) -> AsyncIterator[Clust
 
 def _runner(kind: str, address: str | None) -> Any:
     if kind == "dask":
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
 
         if address:
             return DaskTaskRunner(address=address, client_kwargs={"timeout": "20s"})

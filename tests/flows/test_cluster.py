@@ -58,6 +58,7 @@ def work_of_the_cluster() -> bool:
                 if shards & parents:
                     return True
                 await asyncio.sleep(0.2)
+            print([(r.task_key, r.name, r.state_name, r.task_inputs) for r in runs])
         return False
 
     return asyncio.run(look())
@@ -74,6 +75,7 @@ def test_a_local_cluster_shares_a_large_run(scripted: ScriptedYard, kind: str) -
     assert [(JobState.SUCCEEDED, 1)] * VIDEOS == [(job.state, job.attempts) for job in scripted.jobs()]
     assert VIDEOS == len(scripted.service.jobs)
     assert (VIDEOS, VIDEOS, []) == (done.json["submitted"], done.json["succeeded"], done.json["warnings"])
+    print(done.stderr)
     assert work_of_the_cluster()
     assert MARK not in done.stdout + done.stderr
 
