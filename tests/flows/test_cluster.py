@@ -51,14 +51,13 @@ def work_of_the_cluster() -> bool:
         async with get_client() as client:
             for _ in range(100):
                 runs = await client.read_task_runs(sort=TaskRunSort.END_TIME_DESC, limit=200)
-                shards = {run.id for run in runs if run.task_key.startswith("shard")}
+                shards = {run.id for run in runs if run.task_key.startswith("work_on_shard-")}
                 parents = {
                     one.id for run in runs for one in run.task_inputs.get("__parents__", ()) if hasattr(one, "id")
                 }
                 if shards & parents:
                     return True
                 await asyncio.sleep(0.2)
-            print([(r.task_key, r.name, r.state_name, r.task_inputs) for r in runs])
         return False
 
     return asyncio.run(look())
@@ -75,7 +74,6 @@ def test_a_local_cluster_shares_a_large_run(scripted: ScriptedYard, kind: str) -
     assert [(JobState.SUCCEEDED, 1)] * VIDEOS == [(job.state, job.attempts) for job in scripted.jobs()]
     assert VIDEOS == len(scripted.service.jobs)
     assert (VIDEOS, VIDEOS, []) == (done.json["submitted"], done.json["succeeded"], done.json["warnings"])
-    print(done.stderr)
     assert work_of_the_cluster()
     assert MARK not in done.stdout + done.stderr
 
