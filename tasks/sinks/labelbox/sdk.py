@@ -206,7 +206,7 @@ def seconds(header: str | None) -> float | None:
     except ValueError:
         pass
     try:
-        return max((parsedate_to_datetime(header or "") - datetime.now(UTC)).totalseconds(), 0.0)
+        return max((parsedate_to_datetime(header or "") - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError):
         return None
 

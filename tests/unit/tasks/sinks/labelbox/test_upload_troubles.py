@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,18 @@ def test_retry_after_is_honoured(server: LabelboxServer) -> None:
     box.workspace()
 
     assert [1.0, 1.0] == slept
+
+
+def test_retry_after_may_be_seconds_or_a_date() -> None:
+    """Both forms of HTTP are read; a moment that has passed is no wait, and nonsense says nothing."""
+    from tasks.sinks.labelbox.sdk import seconds
+
+    soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+
+    assert 7.0 == seconds("7")
+    assert 3500 < (seconds(soon) or 0) <= 3600
+    assert 0.0 == seconds("Wed, 21 Oct 2015 07:28:00 GMT")
+    assert [None, None] == [seconds("soon"), seconds(None)]
 
 
 def test_a_request_that_hangs_is_given_up(server: LabelboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
