@@ -10,7 +10,7 @@ from prefect.states import Completed
 
 from flows.pool import Pool
 from flows.routing import Router
-from flows.sharing import Sharing, has_helpers
+from flows.sharing import Sharing, count_helpers
 from tasks.discover import discover_videos
 from tasks.plan import plan_videos
 from tasks.report import Outcome, headline, report_run
@@ -40,8 +40,8 @@ async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -
         todo = [*plan.reuse, *plan.todo]
         if not wait:
             await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
-        elif len(plan.todo) > run.settings.shard_above and await has_helpers():
-            await Sharing(run, plan, outcome, run.settings.shard_size).infer_all()
+        elif len(plan.todo) > run.settings.shard_above and (helpers := await count_helpers()):
+            await Sharing(run, plan, outcome, run.settings.shard_size, helpers).infer_all()
         else:
             async with Router(run, outcome) as router:
                 await Pool(run, outcome, router.put, copies=plan.copies).infer_all(todo)

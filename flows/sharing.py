@@ -37,24 +37,33 @@ from tasks.shards import (
 )
 
 DEPLOYMENT = "ingest-shard/ingest-shard"
+# Helpers in containers, where the pool has no limit.
+CONTAINERS = 20
 # Between two looks at what others are doing.
 LOOK_S = 5.0
 # Between two looks for jobs that a dead process left at the service.
 RELIEF_S = 15.0
 
 
-async def has_helpers() -> bool:
-    """Say whether the Prefect server has the deployment of shards, and a worker that would run it."""
+async def count_helpers() -> int:
+    """How many helpers the Prefect server has a place for; 0 without the deployment of shards, or a worker.
+
+    A helper goes on for as long as a shard is free, so that one for each machine is enough: each has a
+    start of its own to pay. A worker that starts containers has as many places as its pool's limit says.
+    """
     async with get_client() as client:
         try:
             deployment = await client.read_deployment_by_name(DEPLOYMENT)
             if deployment.work_pool_name is None or deployment.paused:
-                return False
+                return 0
             pool = await client.read_work_pool(deployment.work_pool_name)
             workers = await client.read_workers_for_work_pool(deployment.work_pool_name)
         except ObjectNotFound:
-            return False
-    return pool.is_push_pool or any(worker.status is WorkerStatus.ONLINE for worker in workers)
+            return 0
+    online = sum(worker.status is WorkerStatus.ONLINE for worker in workers)
+    if pool.type == "process":
+        return online
+    return (pool.concurrency_limit or CONTAINERS) if online or pool.is_push_pool else 0
 
 
 @dataclass(slots=True)
@@ -64,6 +73,7 @@ class Sharing:
     Attributes:
         outcome: Where everything is added up at the end.
         size: Jobs in a shard.
+        helpers: How many others to start.
         started: Flow runs that were started to help.
     """
 
@@ -71,6 +81,7 @@ class Sharing:
     plan: Plan
     outcome: Outcome
     size: int
+    helpers: int = 0
     started: list[FlowRun] = field(default_factory=list)
 
     async def infer_all(self) -> None:
@@ -78,7 +89,7 @@ class Sharing:
         run = self.run
         left = await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, OPEN[1:])))
         ids = await asyncio.to_thread(split, run, self.plan, self.size)
-        for shard in ids[1:]:
+        for shard in ids[1 : 1 + self.helpers]:
             parameters = {"pipeline": run.pipeline.name, "shard": shard}
             self.started.append(
                 await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0, idempotency_key=shard)
