@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from prefect import get_run_logger
@@ -16,17 +16,31 @@ from prefect.states import Cancelled
 
 from flows.pool import Pool, first_error
 from flows.routing import Router
+from tasks.domain.errors import LedgerUnavailable
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardRecord
 from tasks.plan import Plan
 from tasks.report import Outcome
 from tasks.run import Run
-from tasks.shards import OPEN, add_up, batch_of, held_until, holding_shard, jobs_in, join, notes_of, split
+from tasks.shards import (
+    OPEN,
+    add_up,
+    batch_of,
+    held_until,
+    holding_shard,
+    jobs_in,
+    join,
+    left_by_the_dead,
+    notes_of,
+    split,
+)
 
 DEPLOYMENT = "ingest-shard/ingest-shard"
 # Between two looks at what others are doing.
 LOOK_S = 5.0
+# Between two looks for jobs that a dead process left at the service.
+RELIEF_S = 15.0
 
 
 async def has_helpers() -> bool:
@@ -111,7 +125,8 @@ async def work_through(run: Run, batch: str, first: str = "") -> Outcome | None:
         outcome = Outcome()
         jobs = await asyncio.to_thread(jobs_in, run, shard)
         async with Router(run, outcome, [job.key for job in jobs if job.state is JobState.SUCCEEDED]) as router:
-            await _infer(run, jobs, outcome, router)
+            async with _relief(run, router):
+                await _infer(run, jobs, outcome, router)
             await _infer_what_the_dead_held(run, shard, outcome, router)
         if not run.stop.asked:
             await asyncio.to_thread(run.ledger.finish_shard, shard.id, run.owner, notes_of(outcome), run.clock())
@@ -131,6 +146,36 @@ async def _infer(run: Run, jobs: Sequence[JobRecord], outcome: Outcome, router: 
     todo = [job.key for job in jobs if job.state is JobState.PLANNED]
     left = [job for job in jobs if job.state in OPEN[1:]]
     await Pool(run, outcome, router.put).infer_all(todo, left)
+
+
+@asynccontextmanager
+async def _relief(run: Run, router: Router) -> AsyncIterator[None]:
+    """For as long as the block runs, collect what dead processes left at the service.
+
+    Until somebody does, it takes slots of ``max_in_flight``. A dead process may have had all of
+    them: everybody else would wait for a slot within their own shards, and nobody take up its.
+    """
+    over = asyncio.Event()
+    collecting = asyncio.create_task(_collect_until(over, run, router))
+    try:
+        yield
+    finally:
+        over.set()
+        await collecting
+
+
+async def _collect_until(over: asyncio.Event, run: Run, router: Router) -> None:
+    # Counted by whoever takes up their shard, and so are their failures.
+    aside = Outcome()
+    while not run.stop.asked:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), RELIEF_S)
+            return
+        try:
+            left = await asyncio.to_thread(left_by_the_dead, run)
+            await Pool(run, aside, router.put).collect_once([job for job in left if job.key not in aside.passing])
+        except* LedgerUnavailable:
+            pass  # so much patience ran out; the shard's own jobs tell of it
 
 
 async def _infer_what_the_dead_held(run: Run, shard: ShardRecord, outcome: Outcome, router: Router) -> None:

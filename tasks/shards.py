@@ -109,6 +109,18 @@ def held_until(run: Run, jobs: Sequence[JobRecord]) -> datetime | None:
     return max(until, default=None)
 
 
+def left_by_the_dead(run: Run) -> list[JobRecord]:
+    """The pipeline's jobs that take slots at our service, and that no living process sees to."""
+    now = run.clock()
+    bury_the_dead(run.ledger, now)
+    return [
+        job
+        for job in run.ledger.jobs(run.pipeline.name, [JobState.SUBMITTED])
+        if job.service == run.service
+        and (not job.lease_owner or (job.lease_until is not None and job.lease_until <= now))
+    ]
+
+
 def notes_of(outcome: Outcome) -> ShardNotes:
     """What a process has to tell of a shard that it worked through."""
     stopped = failure_of("submit", outcome.stopped) if outcome.stopped else None
