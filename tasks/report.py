@@ -246,7 +246,7 @@ def headline(summary: dict[str, Any]) -> str:
         return f"{sum(summary['left_out'].values())} videos are left for another run: {reasons}."
     if summary["unscheduled"]:
         return "Everything is delivered, but LightlyOne was not asked to select: see the warnings."
-    if summary["skipped"] == summary["discovered"]:
+    if summary["skipped"] == summary["discovered"] and not any(summary["delivered"].values()):
         return f"Nothing to do: all {summary['discovered']} videos were done before."
     return "All is well."
 

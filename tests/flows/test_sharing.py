@@ -97,7 +97,7 @@ async def test_a_dead_process_with_every_slot_does_not_stop_the_others(
 
     @flow(name="shard", persist_result=False)
     async def work() -> Outcome | None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             return await work_through(run, batch_of(ids[1]), ids[1])
 
     assert await work() is not None

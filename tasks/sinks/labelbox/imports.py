@@ -6,6 +6,7 @@ An import's name is its lookup key: a start whose answer was lost is found again
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 
 from tasks.domain.errors import ServiceUnavailable
+from tasks.domain.redaction import RedactingFilter
 from tasks.sinks.labelbox import sdk
 from tasks.sinks.labelbox.api import Labelbox
 from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Taken
@@ -21,6 +23,8 @@ from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Taken
 FILE_TIMEOUT_S = 60.0
 # Of an error file that is no list of statuses, so much is looked at.
 LONGEST_REASON = 4096
+# One instance: adding it again adds nothing.
+_REDACTING = RedactingFilter()
 
 
 class ImportKind(StrEnum):
@@ -71,6 +75,8 @@ class Imports:
 
     def __init__(self, box: Labelbox) -> None:
         self.box = box
+        for name in ("httpx", "httpcore", "httpcore.http11", "httpcore.connection"):  # they log addresses
+            logging.getLogger(name).addFilter(_REDACTING)
         # Of its own: result files are at signed addresses, to which no key belongs.
         self._files = httpx.Client(timeout=FILE_TIMEOUT_S, follow_redirects=True)
 
@@ -154,8 +160,12 @@ class Imports:
             answer = self._files.get(url)
             answer.raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # their texts hold the URL
-            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-            raise ServiceUnavailable(f"a result file of Labelbox' could not be fetched ({status})") from None
+            refused = error.response if isinstance(error, httpx.HTTPStatusError) else None
+            why = type(error).__name__ if refused is None else refused.status_code
+            raise ServiceUnavailable(
+                f"a result file of Labelbox' could not be fetched ({why})",
+                retry_after_s=sdk.seconds(refused.headers.get("Retry-After")) if refused is not None else None,
+            ) from None
         for line in answer.text.splitlines():
             if not line.strip():
                 continue

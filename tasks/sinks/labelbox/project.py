@@ -13,6 +13,9 @@ from tasks.sinks.labelbox.imports import Import, ImportKind, Imports
 from tasks.sinks.labelbox.patience import Taken
 from tasks.sinks.labelbox.rows import Refusals
 
+# What a row is refused with that is in the project.
+_THERE = "already"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSteps:
@@ -52,27 +55,28 @@ def connect(box: Labelbox, name: str, ontology: str) -> str:
     return own
 
 
-def put_into_project(box: Labelbox, project: str, keys: Sequence[str], priority: int) -> None:
+def put_into_project(box: Labelbox, project: str, keys: Sequence[str], priority: int) -> list[str]:
     """Put data rows into a project that are not in it yet, in a batch that is named after them.
 
-    Raises:
-        RequestRefused: Labelbox refuses a row for another reason than that it is there.
+    Returns:
+        Labelbox' words on each row that it refuses for another reason than that it is there.
     """
     if not keys:
-        return
+        return []
     digest = hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
     batch = box.object_of(project)
     try:
         box.patience.again(lambda: batch.create_batch(f"reelroute-{digest}", global_keys=list(keys), priority=priority))
     except Taken:
-        return  # these very rows
-    except RequestRefused:
-        # One of them is in the project already; a row alone that is refused is that one.
+        return []  # these very rows
+    except RequestRefused as error:
+        # Said of them all: rows are tried in halves, until one that is refused stands alone.
         if len(keys) == 1:
-            return
+            return [] if _THERE in error.message.lower() else [f"{keys[0]}: {error.message}"]
         half = len(keys) // 2
-        put_into_project(box, project, keys[:half], priority)
-        put_into_project(box, project, keys[half:], priority)
+        parts = keys[:half], keys[half:]
+        return [words for part in parts for words in put_into_project(box, project, part, priority)]
+    return []
 
 
 def import_annotations(imports: Imports, kind: ImportKind, project: str, videos: Sequence[Staged]) -> Refusals:

@@ -32,7 +32,9 @@ class World:
         unreadable: Global keys whose videos cannot be fetched.
         stuck: Global keys whose processing does not end.
         forbidden: Global keys of data rows that the key's owner may not see.
+        unbatched: Global keys of data rows that no project takes.
         processing_s, task_s, import_s: Seconds that things take.
+        rows_end: Status with which imports of data rows end.
         fails_import: Says of an import's lines why it fails as a whole, or "".
         lag: Answers about a changed ontology that still show it as it was.
     """
@@ -42,9 +44,11 @@ class World:
     unreadable: set[str] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     forbidden: set[str] = field(default_factory=set)
+    unbatched: set[str] = field(default_factory=set)
     processing_s: float = 0.0
     task_s: float = 0.0
     import_s: float = 0.0
+    rows_end: str = "COMPLETE"
     fails_import: Callable[[list[Any]], str] = lambda lines: ""
     lag: int = 0
 

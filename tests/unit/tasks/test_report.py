@@ -10,7 +10,7 @@ from tasks.discover import Discovery
 from tasks.domain.errors import AuthRefused
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.plan import Plan
-from tasks.report import Outcome, markdown, stand, summarise, write_report
+from tasks.report import Outcome, headline, markdown, stand, summarise, write_report
 from tasks.run import Run
 from tests.rig import Rig
 
@@ -83,6 +83,20 @@ def test_a_second_run_counts_what_was_done_before(rig: Rig) -> None:
     summary = summary_of(again)
 
     assert (2, 1, 0, 1) == tuple(summary[name] for name in ("discovered", "skipped", "submitted", "failed"))
+
+
+def test_what_is_delivered_without_being_submitted_is_not_nothing(rig: Rig) -> None:
+    """A replay of stored results, or a new route, is work; a run with nothing new has nothing to do."""
+    finish(rig, rig.run())
+    rig.clock.now += timedelta(hours=1)
+    again = rig.run()
+    rig.listed(again)
+
+    delivered = summary_of(again, Outcome(delivered=Counter(lightly=2)))
+    idle = summary_of(again)
+
+    assert "All is well." == headline(delivered)
+    assert "Nothing to do: all 2 videos were done before." == headline(idle)
 
 
 def test_a_video_that_has_left_the_sources_is_not_counted(rig: Rig) -> None:

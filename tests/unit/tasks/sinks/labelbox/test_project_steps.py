@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.imports import ImportKind
 from tasks.sinks.labelbox.project import ProjectSteps
 from tests.emulators.labelbox.faults import Trouble
@@ -76,6 +77,21 @@ def test_a_project_of_that_name_is_used(workplace: Workplace, server: LabelboxSe
     assert ["annotators"] == server.named(server.world.projects)
     (project,) = server.world.projects.values()
     assert 3 == len(project["rows"])
+
+
+def test_a_video_that_a_project_does_not_take_is_told(workplace: Workplace, server: LabelboxServer) -> None:
+    """Refused for another reason than that it is there: a warning in Labelbox' words, the others are put in."""
+    server.world.unbatched = {global_key("s3://matches/2026/b.mp4")}
+
+    deliveries = [workplace.delivery(name) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    done = workplace.deliver(deliveries, names=WITH_PROJECT, steps=ProjectSteps())
+
+    assert {} == done.refused
+    (told,) = [warning for warning in done.end.warnings if "into the project" in warning]
+    assert "2026/b.mp4" in told
+    assert "quota" in told
+    (project,) = server.world.projects.values()
+    assert 2 == len(project["rows"])
 
 
 STEPS = [

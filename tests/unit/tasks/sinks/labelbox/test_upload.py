@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,18 @@ def test_a_result_file_that_is_not_to_be_had_at_first_is_fetched_again(
     server.faults.plan("GET ndjson", "500", 2)
 
     assert {} == workplace.deliver([workplace.delivery()]).refused
+
+
+def test_no_address_of_a_result_file_is_in_a_log(
+    workplace: Workplace, server: LabelboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has such an address has the annotations: also at the most talkative level it loses its signature."""
+    with caplog.at_level(logging.DEBUG):
+        workplace.deliver([workplace.delivery()])
+
+    logged = [record.getMessage() + repr(record.args) for record in caplog.records]
+    assert any("/files/" in line for line in logged)
+    assert [] == [line for line in logged if "file-secret" in line or "very-secret" in line]
 
 
 def test_files_are_staged_for_as_long_as_the_batch_takes(workplace: Workplace, tmp_path: Path) -> None:

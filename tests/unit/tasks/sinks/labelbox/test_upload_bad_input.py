@@ -133,6 +133,20 @@ def test_a_video_that_labelbox_cannot_read_fails_alone(workplace: Workplace, ser
     assert 6 == len(server.predictions("night 1"))
 
 
+def test_an_import_of_rows_that_fails_as_a_whole_fails_the_videos_without_a_row(
+    workplace: Workplace, server: LabelboxServer
+) -> None:
+    """What Labelbox has is what counts: the videos whose rows are there are delivered."""
+    server.world.unreadable, server.world.rows_end = {key_of("b.mp4")}, "FAILED"
+
+    done = workplace.deliver([workplace.delivery(name) for name in ("a.mp4", "b.mp4")])
+
+    assert ["b.mp4"] == list(done.refused)
+    assert "data_row_refused" == done.refused["b.mp4"].code
+    assert "as FAILED" in done.refused["b.mp4"].message
+    assert 3 == len(server.predictions("night 1"))
+
+
 def test_a_video_that_is_still_processed_waits_for_the_next_run(workplace: Workplace, server: LabelboxServer) -> None:
     """The others do not wait for it for longer than the deadline, and it is delivered once it is ready."""
     server.world.stuck = {key_of("b.mp4")}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ from tasks.domain.errors import RateLimited, ReelrouteError, ServiceUnavailable
 from tasks.sinks.labelbox.patience import Patience
 from tests.emulators.labelbox.faults import Trouble
 from tests.emulators.labelbox.server import LabelboxServer, labelbox_server
-from tests.unit.tasks.sinks.labelbox.elsewhere import VIDEOS
+from tests.unit.tasks.sinks.labelbox.elsewhere import VIDEOS, WITH_PROJECT, WITHOUT_PROJECT
 from tests.unit.tasks.sinks.labelbox.workplace import Workplace, open_box
 
 
@@ -25,30 +28,44 @@ def one_of_each(server: LabelboxServer) -> None:
     lines = server.predictions("night 1")
     assert 6 == len(lines)
     assert 6 == len({line["uuid"] for line in lines})
+    for project in world.projects.values():
+        labels = [line["uuid"] for row in project["rows"].values() for line in row["labels"]]
+        assert ["annotators"] == server.named(world.projects)
+        assert sorted(line["uuid"] for line in lines) == sorted(labels)
+        assert lines == server.predictions("night 1", "labels")
 
 
-def calls_of_a_delivery(folder: Path) -> list[str]:
+def calls_of_a_delivery(folder: Path, how: dict[str, Any] = WITHOUT_PROJECT) -> list[str]:
     """What an undisturbed delivery to an empty workspace asks, in order."""
     with labelbox_server() as server:
         workplace = Workplace(server, folder)
-        workplace.deliver([workplace.delivery(name) for name in VIDEOS])
+        workplace.deliver([workplace.delivery(name) for name in VIDEOS], **how)
+        one_of_each(server)
         return server.faults.calls
 
 
-def test_an_answer_that_is_lost_at_any_call_doubles_nothing(tmp_path: Path) -> None:
+# With a project it takes minutes: by `make bench` only.
+WAYS = [
+    pytest.param(WITHOUT_PROJECT, id="model run"),
+    pytest.param(WITH_PROJECT, id="model run and project", marks=pytest.mark.bench),
+]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_answer_that_is_lost_at_any_call_doubles_nothing(tmp_path: Path, how: dict[str, Any]) -> None:
     """However the delivery ends that lost an answer, it and the next one leave one of each thing."""
-    calls = calls_of_a_delivery(tmp_path)
+    calls = calls_of_a_delivery(tmp_path, how)
     assert len(calls) > 30
     for number in range(1, len(calls) + 1):
         with labelbox_server() as server:
             workplace = Workplace(server, tmp_path / str(number))
             workplace.folder.mkdir()
             server.faults.cut_at = number
-            done = workplace.deliver([workplace.delivery(name) for name in VIDEOS])
+            done = workplace.deliver([workplace.delivery(name) for name in VIDEOS], **how)
 
             assert {} == done.refused, calls[number - 1]
             one_of_each(server)
-            workplace.deliver([workplace.delivery(name) for name in reversed(VIDEOS)])
+            workplace.deliver([workplace.delivery(name) for name in reversed(VIDEOS)], **how)
             one_of_each(server)
 
 
@@ -111,6 +128,18 @@ def test_retry_after_is_honoured(server: LabelboxServer) -> None:
     box.workspace()
 
     assert [1.0, 1.0] == slept
+
+
+def test_retry_after_may_be_seconds_or_a_date() -> None:
+    """Both forms of HTTP are read; a moment that has passed is no wait, and nonsense says nothing."""
+    from tasks.sinks.labelbox.sdk import seconds
+
+    soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+
+    assert 7.0 == seconds("7")
+    assert 3500 < (seconds(soon) or 0) <= 3600
+    assert 0.0 == seconds("Wed, 21 Oct 2015 07:28:00 GMT")
+    assert [None, None] == [seconds("soon"), seconds(None)]
 
 
 def test_a_request_that_hangs_is_given_up(server: LabelboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
