@@ -166,7 +166,8 @@ class Imports:
                 f"a result file of Labelbox' could not be fetched ({why})",
                 retry_after_s=sdk.seconds(refused.headers.get("Retry-After")) if refused is not None else None,
             ) from None
-        for line in answer.text.splitlines():
+        # By line feeds only: words of a message may hold other characters that end a line of text.
+        for line in answer.content.split(b"\n"):
             if not line.strip():
                 continue
             try:

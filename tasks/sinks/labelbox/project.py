@@ -34,6 +34,24 @@ class ProjectSteps:
     labels_to_run: bool = False
 
 
+def check_project(box: Labelbox, project: str, name: str, ontology: str) -> bool:
+    """Say whether a project has an ontology already.
+
+    Args:
+        ontology: The route's; "" if that is still to be made.
+
+    Raises:
+        OntologyMismatch: It has another one.
+    """
+    there = box.object_of(project).ontology()
+    if there is not None and there.uid != ontology:
+        raise OntologyMismatch(
+            f"project '{name}' has the ontology '{there.name}', not the route's",
+            hint="name the ontology that the project has, or another project",
+        )
+    return there is not None
+
+
 def connect(box: Labelbox, name: str, ontology: str) -> str:
     """Id of the one project of a name, with the ontology; made and connected if need be.
 
@@ -41,15 +59,8 @@ def connect(box: Labelbox, name: str, ontology: str) -> str:
         OntologyMismatch: It has another ontology.
     """
     own = box.project(name)
-    project = box.object_of(own)
-    there = project.ontology()
-    if there is not None and there.uid != ontology:
-        raise OntologyMismatch(
-            f"project '{name}' has the ontology '{there.name}', not the route's",
-            hint="name the ontology that the project has, or another project",
-        )
-    if there is None:
-        chosen = box.client.get_ontology(ontology)
+    if not check_project(box, own, name, ontology):
+        project, chosen = box.object_of(own), box.client.get_ontology(ontology)
         # Every part of it can be done twice, and the SDK leaves out what is done.
         box.patience.again(lambda: project.connect_ontology(chosen))
     return own

@@ -251,10 +251,13 @@ def test_results_of_another_shape_than_the_video_fail_alone(workplace: Workplace
 
 
 def test_a_project_of_another_ontology_is_a_mismatch(workplace: Workplace, server: LabelboxServer) -> None:
-    """A project that annotators work in keeps its ontology."""
+    """A project that annotators work in keeps its ontology; the route's own is not made for nothing."""
     box = open_box(server)
     project = box.object_of(box.project("annotators"))
     project.connect_ontology(box.client.get_ontology(make_ontology(server, name="handball")))
 
     with pytest.raises(OntologyMismatch, match="project 'annotators' has the ontology 'handball'"):
         workplace.deliver([workplace.delivery()], names=renamed(NAMES, project="annotators"), steps=ProjectSteps())
+
+    assert ["handball"] == server.named(server.world.ontologies)
+    nothing_was_changed(server)
