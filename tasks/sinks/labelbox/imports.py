@@ -23,6 +23,8 @@ from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Taken
 FILE_TIMEOUT_S = 60.0
 # Of an error file that is no list of statuses, so much is looked at.
 LONGEST_REASON = 4096
+# What an address answers whose file, or whose signature, has come to its end.
+_GONE = frozenset({403, 404, 410})
 # One instance: adding it again adds nothing.
 _REDACTING = RedactingFilter()
 
@@ -60,6 +62,12 @@ class Import:
     def is_running(self) -> bool:
         """Whether its end is still to come."""
         return self.state == "RUNNING"
+
+
+class FileGone(ServiceUnavailable):
+    """Labelbox keeps an import's result files for a day; this one is not there, or no longer."""
+
+    code = "file_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,11 @@ class Imports:
         return self.box.patience.until(look, f"import {started.name}")
 
     def statuses(self, ended: Import) -> list[Status]:
-        """How each annotation of a finished import went."""
+        """How each annotation of a finished import went.
+
+        Raises:
+            FileGone: Labelbox does not say so any more.
+        """
         return [_status(row) for row in self._rows(ended, "statusFileUrl")]
 
     def reason(self, ended: Import) -> str:
@@ -150,6 +162,8 @@ class Imports:
             found = self._look(ended.kind, ended.parent, ended.name)
             if found is None:
                 raise NotThere("the import is gone, and so may be what it was for")
+            if not found[key] and ended.state == "FINISHED":
+                raise FileGone(f"Labelbox has no statuses of import {ended.name}")
             return list(self._download(found[key])) if found[key] else []
 
         return self.box.patience.again(read)
@@ -162,7 +176,7 @@ class Imports:
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # their texts hold the URL
             refused = error.response if isinstance(error, httpx.HTTPStatusError) else None
             why = type(error).__name__ if refused is None else refused.status_code
-            raise ServiceUnavailable(
+            raise (FileGone if why in _GONE else ServiceUnavailable)(
                 f"a result file of Labelbox' could not be fetched ({why})",
                 retry_after_s=sdk.seconds(refused.headers.get("Retry-After")) if refused is not None else None,
             ) from None

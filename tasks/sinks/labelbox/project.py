@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.domain.errors import AnnotationsRefused, OntologyMismatch, ReelrouteError, RequestRefused
 from tasks.sinks.labelbox.api import Labelbox
 from tasks.sinks.labelbox.chunks import Staged, chunked
-from tasks.sinks.labelbox.imports import Import, ImportKind, Imports
+from tasks.sinks.labelbox.imports import FileGone, Import, ImportKind, Imports
 from tasks.sinks.labelbox.patience import Taken
 from tasks.sinks.labelbox.rows import Refusals
 
@@ -100,15 +101,14 @@ def import_annotations(imports: Imports, kind: ImportKind, project: str, videos:
     for staged in videos:
         own = hashlib.sha256(staged.key.encode()).hexdigest()[:8]
         for chunk in chunked([staged]):
-            name = f"reelroute-{own}-{chunk.digest}"
             lines = [line for _, line in chunk.lines()]
             try:
-                there = _sound(imports, kind, project, name)
-                started.append(
-                    (staged, there or imports.start(kind, project, _free(imports, kind, project, name), lines))
-                )
+                begun = _begun(imports, kind, project, f"reelroute-{own}-{chunk.digest}", lines)
             except ReelrouteError as error:
                 refused[staged.job_key] = error
+                continue
+            if begun is not None:
+                started.append((staged, begun))
     for staged, begun in started:
         try:
             ended = imports.ended(begun)
@@ -124,15 +124,30 @@ def import_annotations(imports: Imports, kind: ImportKind, project: str, videos:
     return refused
 
 
-def _sound(imports: Imports, kind: ImportKind, project: str, name: str) -> Import | None:
-    """The import of a name, if it is there and has not failed."""
-    there = imports.find(kind, project, name)
-    return there if there and there.state != "FAILED" else None
+def _begun(
+    imports: Imports, kind: ImportKind, project: str, name: str, lines: list[dict[str, Any]]
+) -> Import | None:
+    """Start an import of what the project has not taken of these lines; None if it has taken them all.
 
-
-def _free(imports: Imports, kind: ImportKind, project: str, name: str) -> str:
+    The first has the name, the next ones have a number behind it: each brings what was refused before.
+    """
     number, free = 1, name
-    while imports.find(kind, project, free):
+    while there := imports.find(kind, project, free):
+        refused = _refused(imports, imports.ended(there))
+        lines = [line for line in lines if refused is None or line["uuid"] in refused]
+        if not lines:
+            return None
         number += 1
         free = f"{name}-{number}"
-    return free
+    return imports.start(kind, project, free, lines)
+
+
+def _refused(imports: Imports, ended: Import) -> frozenset[str] | None:
+    """The uuids that an earlier import did not take; None for all."""
+    if ended.state == "FAILED":
+        return None
+    try:
+        return frozenset(status.uuid for status in imports.statuses(ended) if status.problem)
+    except FileGone:
+        # It said what it refused when it ended; to send it all again could double the rest.
+        return frozenset()

@@ -83,6 +83,10 @@ class World:
         self.files[name] = content
         return f"{self.url}/files/{name}?sig=file-secret"
 
+    def expire_files(self) -> None:
+        """Let a day pass: result files of imports are not kept for longer."""
+        self.files = {name: content for name, content in self.files.items() if not name.endswith(".ndjson")}
+
     def file_of(self, address: str) -> bytes:
         return self.files[address.rpartition("/")[2].partition("?")[0]]
 
@@ -259,4 +263,5 @@ class World:
 
 
 def _ndjson(rows: list[dict[str, Any]]) -> bytes:
-    return "\n".join(json.dumps(row) for row in rows).encode()
+    # As the service's own language spells JSON: only what must be escaped is.
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()

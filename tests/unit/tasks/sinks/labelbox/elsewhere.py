@@ -19,6 +19,10 @@ WITH_PROJECT: dict[str, Any] = {
 }
 
 
+# Into what an earlier night left: classes are added, annotations replaced, and an integration reads the videos.
+REPLACING: dict[str, Any] = {"names": renamed(NAMES, integration="default"), "steps": ProjectSteps()}
+
+
 def deliver_elsewhere(endpoint: str, rest_endpoint: str, folder: Path, how: dict[str, Any]) -> None:
     """Deliver the videos to a stand-in that another process runs."""
     world = SimpleNamespace(media={})

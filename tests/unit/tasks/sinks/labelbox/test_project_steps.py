@@ -132,3 +132,46 @@ def test_a_label_that_is_refused_fails_its_video_alone(workplace: Workplace, ser
     assert ["annotations_refused"] == [error.code for error in done.refused.values()]
     assert "no room" in done.refused["a.mp4"].message
     assert 3 == len(server.predictions("night 1"))
+
+
+@pytest.mark.parametrize("kind", [ImportKind.PRELABELS, ImportKind.LABELS])
+def test_what_was_refused_is_sent_again_and_nothing_else(
+    workplace: Workplace, server: LabelboxServer, kind: ImportKind
+) -> None:
+    """A video whose annotations a project took in part has the rest after a replay, and no copy."""
+    steps, deliveries = ProjectSteps(annotations=kind), [workplace.delivery("a.mp4")]
+    begin = server.world.begin_import
+
+    def shortly(kind: str, *how: Any) -> dict[str, Any]:
+        """Take the video for one of a single frame while the project looks at it."""
+        for row in server.world.rows.values():
+            row["frames"] = 100 if kind == "predictions" else 1
+        return begin(kind, *how)
+
+    server.world.begin_import = shortly  # type: ignore[method-assign]
+    refused = workplace.deliver(deliveries, names=WITH_PROJECT, steps=steps).refused
+    before = in_project(server, kind)
+    server.world.begin_import = begin  # type: ignore[method-assign]
+    for row in server.world.rows.values():
+        row["frames"] = 100
+
+    done = workplace.deliver(deliveries, names=WITH_PROJECT, steps=steps)
+
+    assert f"refuses 2 of 3 {kind}" in refused["a.mp4"].message
+    assert 1 == len(before)
+    assert {} == done.refused
+    found = sorted(in_project(server, kind), key=lambda line: str(line["uuid"]))
+    assert server.predictions("night 1") == found
+
+
+@pytest.mark.parametrize("kind", [ImportKind.PRELABELS, ImportKind.LABELS])
+def test_a_replay_days_later_doubles_nothing(workplace: Workplace, server: LabelboxServer, kind: ImportKind) -> None:
+    """Labelbox keeps result files for a day; that an import is there says enough."""
+    steps = ProjectSteps(annotations=kind)
+    deliver(workplace, "a.mp4", steps=steps)
+    server.world.expire_files()
+
+    deliver(workplace, "a.mp4", steps=steps)
+
+    found = sorted(in_project(server, kind), key=lambda line: str(line["uuid"]))
+    assert server.predictions("night 1") == found

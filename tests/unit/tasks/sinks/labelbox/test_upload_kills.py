@@ -12,7 +12,7 @@ import pytest
 
 from tests.emulators.labelbox.server import LabelboxServer, labelbox_server
 from tests.unit.tasks.sinks.labelbox.elsewhere import VIDEOS, WITHOUT_PROJECT, deliver_elsewhere
-from tests.unit.tasks.sinks.labelbox.test_upload_troubles import WAYS, calls_of_a_delivery, one_of_each
+from tests.unit.tasks.sinks.labelbox.test_upload_troubles import WAYS, calls_of_a_delivery, one_of_each, prepare
 from tests.unit.tasks.sinks.labelbox.workplace import Workplace
 
 # Its processes are forked from one that has the SDK loaded already.
@@ -46,6 +46,7 @@ def test_a_kill_at_any_call_doubles_nothing(tmp_path: Path, how: dict[str, Any])
             folder = tmp_path / str(number)
             folder.mkdir()
             workplace = Workplace(server, folder)
+            prepare(workplace, how)
             deliveries = [workplace.delivery(name) for name in VIDEOS]
             kill_at(number, server, folder, how)
 
