@@ -124,9 +124,7 @@ def import_annotations(imports: Imports, kind: ImportKind, project: str, videos:
     return refused
 
 
-def _begun(
-    imports: Imports, kind: ImportKind, project: str, name: str, lines: list[dict[str, Any]]
-) -> Import | None:
+def _begun(imports: Imports, kind: ImportKind, project: str, name: str, lines: list[dict[str, Any]]) -> Import | None:
     """Start an import of what the project has not taken of these lines; None if it has taken them all.
 
     The first has the name, the next ones have a number behind it: each brings what was refused before.

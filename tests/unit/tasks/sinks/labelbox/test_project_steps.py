@@ -142,11 +142,11 @@ def test_what_was_refused_is_sent_again_and_nothing_else(
     steps, deliveries = ProjectSteps(annotations=kind), [workplace.delivery("a.mp4")]
     begin = server.world.begin_import
 
-    def shortly(kind: str, *how: Any) -> dict[str, Any]:
+    def shortly(kind: str, parent: str, name: str, content: bytes) -> dict[str, Any]:
         """Take the video for one of a single frame while the project looks at it."""
         for row in server.world.rows.values():
             row["frames"] = 100 if kind == "predictions" else 1
-        return begin(kind, *how)
+        return begin(kind, parent, name, content)
 
     server.world.begin_import = shortly  # type: ignore[method-assign]
     refused = workplace.deliver(deliveries, names=WITH_PROJECT, steps=steps).refused
