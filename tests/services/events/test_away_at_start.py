@@ -80,7 +80,7 @@ def database(postgres: PostgresServer) -> Iterator[str]:
             postgres.start()
 
 
-async def test_a_ledger_that_comes_later(
+def test_a_ledger_that_comes_later(
     tmp_path: Path, postgres: PostgresServer, database: str, running_s3: S3Emulator
 ) -> None:
     """Senders are asked to come again, queues keep their messages; then all of it is in the inbox, once."""
@@ -139,7 +139,7 @@ def test_what_waiting_does_not_help_ends_it(tmp_path: Path, postgres: PostgresSe
         assert "MARKED" not in json.dumps(said)
 
 
-async def test_a_queue_and_a_prefect_server_that_come_later(
+def test_a_queue_and_a_prefect_server_that_come_later(
     tmp_path: Path, running_s3: S3Emulator, prefect_server: str
 ) -> None:
     """Both are named, uploads that are posted are kept; then the queue is read."""
