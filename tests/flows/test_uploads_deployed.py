@@ -7,6 +7,7 @@ import base64
 import json
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.filters import EventFilter, EventNameFilter
 
 from tasks.domain.job import JobState
 from tests.clips import write_clip
@@ -181,7 +183,29 @@ def test_every_way_of_telling_leads_to_a_delivery(
     waited = sorted((job.submitted_at - landed).total_seconds() for job in jobs if job.submitted_at)
     runs = asyncio.run(runs_of(live, *(f"{name}-yard" for name in clouds)))
     assert {("reelroute", "COMPLETED")} == {(run.work_pool_name, run.state_type) for run in runs}
+    assert {"s3-yard": 3, "azure-yard": 3, "gcs-yard": 1} == asyncio.run(
+        landed_of(live, "s3-yard", "azure-yard", "gcs-yard")
+    )
     print(f"\nupload to submission by a worker: {waited[0]:.1f} to {waited[-1]:.1f} s; {len(runs)} flow runs")
+
+
+async def landed_of(live: Studio, *names: str) -> dict[str, int]:
+    """Pipeline -> uploads, of the Prefect events that were emitted for each."""
+    wanted = EventFilter(event=EventNameFilter(name=["reelroute.uploads.landed"]))
+    question = {"filter": wanted.model_dump(mode="json"), "limit": 50}
+
+    async def ask(client: PrefectClient) -> Counter[str]:
+        answer = await client._client.post("/events/filter", json=question)
+        told = [event["payload"] for event in answer.json()["events"]]
+        return Counter({name: sum(one["uploads"] for one in told if one["pipeline"] == name) for name in names})
+
+    found = await live.orchestra.ask(ask)
+    for _ in range(100):
+        if all(found.values()):
+            break
+        await asyncio.sleep(0.5)
+        found = await live.orchestra.ask(ask)
+    return dict(found)
 
 
 class Sender:
