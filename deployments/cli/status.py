@@ -134,7 +134,7 @@ def show_inbox(inbox: dict[str, Any], printer: Printer) -> None:
     from tasks.domain.video import printable
 
     for name, counts in inbox["uploads"].items():
-        printer.say(f"inbox of {printable(name)}: {counts['waiting']} uploads wait, {counts['taken']} are in batches")
+        printer.say(f"inbox of {printable(name)}: uploads waiting {counts['waiting']}, in batches {counts['taken']}")
     if inbox["oldest"]:
         printer.say(f"  the oldest has been there since {inbox['oldest']}")
     for batch in inbox["batches"]:

@@ -56,7 +56,7 @@ def test_what_waits_and_what_is_at_work(yard: Yard, ledger: Ledger) -> None:
     assert "2026-03-01T12:00:00+00:00" == own["oldest"]
 
     said = yard.reelroute("status").stdout
-    assert "inbox of yard: 1 uploads wait, 2 are in batches" in said
+    assert "inbox of yard: uploads waiting 1, in batches 2" in said
     assert "since 2026-03-01T11:59:00+00:00" in said
     assert f"batch {batch.id} of 2 (yard): started, run run-1" in said
 
