@@ -182,7 +182,8 @@ def test_every_way_of_telling_leads_to_a_delivery(
     assert 7 == live.submissions()
     waited = sorted((job.submitted_at - landed).total_seconds() for job in jobs if job.submitted_at)
     runs = asyncio.run(runs_of(live, *(f"{name}-yard" for name in clouds)))
-    assert {("reelroute", "COMPLETED")} == {(run.work_pool_name, run.state_type) for run in runs}
+    ends = [asyncio.run(live.orchestra.ended(run)) for run in runs]
+    assert {("reelroute", "COMPLETED")} == {(run.work_pool_name, run.state_type) for run in ends}
     assert {"s3-yard": 3, "azure-yard": 3, "gcs-yard": 1} == asyncio.run(
         landed_of(live, "s3-yard", "azure-yard", "gcs-yard")
     )
