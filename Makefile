@@ -41,7 +41,7 @@ format: $(READY) ## let ruff format and mend what it can
 
 bench: $(READY) ## benchmarks: ratios measured in one run
 	$(BIN)/python -m tests.emulators.install
-	$(BIN)/python -m pytest -m bench -s tests/benchmarks tests/services
+	$(BIN)/python -m pytest -m bench -s tests/benchmarks tests/services tests/unit/tasks/sinks/labelbox
 
 bench-faults: $(READY) ## kill runs at every step, storms, many runs at once, all of it; prints what it counted
 	$(BIN)/python -m pytest -q -s tests/faults

@@ -239,7 +239,6 @@ class LabelboxRoute(RouteSettings):
     ] = None
     max_gap: Annotated[
         Duration,
-        Folder,
         Field(description="Unseen for longer than this, an object starts a new segment."),
         Allowed(DURATIONS),
     ] = timedelta(seconds=2)

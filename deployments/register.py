@@ -78,7 +78,7 @@ async def register(
         AuthRefused: It wants a login.
         InputInvalid: The pool is of another type, or the block does not exist.
     """
-    with in_our_words(str(client.api_url)):
+    with in_our_words(f"at {client.api_url}"):
         block = await find_block(client, notify) if notify else None
         done = Registered(str(client.api_url))
         kind, done.pool[target.pool] = await _apply_pool(client, target)

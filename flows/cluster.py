@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -30,14 +29,14 @@ from tasks.policies import STEP
 from tasks.unforeseen import discreet_step
 
 NAMES = {"dask": "Dask", "ray": "Ray"}
-# When every shard is done, tasks have nothing left to do but to end.
-ENDING_S = 30.0
+# When every shard is done, tasks have nothing left to do but to end; those that wait for a free worker may not.
+ENDING_S = 10.0
 
 
 @task(name="shard", task_run_name="{shard}", **STEP)
 @discreet_step
 async def work_on_shard(pipeline: str, shard: str) -> int:
-    """Work through a shard, then others of its batch that nobody has begun; return how many."""
+    """Work through a shard, then others of its batch that are free; return how many."""
     return await help_with(pipeline, shard)
 
 
@@ -120,7 +119,7 @@ async def open_cluster(settings: Settings, pipeline: str) -> AsyncIterator[Clust
                 hint="nothing was submitted: mend REELROUTE_CLUSTER_ADDRESS or set REELROUTE_TASK_RUNNER=pool",
             ) from None
         try:
-            yield Cluster(runner, name, place_independent(pipeline))
+            yield Cluster(runner, name, pipeline)
         finally:
             await asyncio.to_thread(runner.__exit__, None, None, None)
 
@@ -146,8 +145,3 @@ def _connect(runner: Any) -> None:
     except BaseException:
         runner.__exit__(None, None, None)
         raise
-
-
-def place_independent(pipeline: str) -> str:
-    """A pipeline's name as it is; the path of a file made absolute, for processes of other folders."""
-    return str(Path(pipeline).expanduser().resolve()) if Path(pipeline).suffix in (".yaml", ".yml") else pipeline

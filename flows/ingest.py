@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from config.settings import Settings
 from flows.cluster import check_extra, open_cluster
+from flows.helper import place_independent
 from flows.pool import Pool
 from flows.routing import Router
-from flows.sharing import Sharing, has_helpers
+from flows.sharing import Others, Sharing
+from flows.workers import Workers, count_places
 from tasks.discover import discover_videos
 from tasks.plan import plan_videos
 from tasks.report import Outcome, headline, report_run
@@ -42,15 +46,22 @@ async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -
         todo = [*plan.reuse, *plan.todo]
         if not wait:
             await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
-        elif len(plan.todo) > run.settings.shard_above and run.settings.task_runner != "pool":
-            async with open_cluster(run.settings, pipeline) as cluster:
-                await Sharing(run, plan, outcome, run.settings.shard_size, cluster).infer_all()
-        elif len(plan.todo) > run.settings.shard_above and await has_helpers():
-            await Sharing(run, plan, outcome, run.settings.shard_size).infer_all()
+        elif len(plan.todo) > run.settings.shard_above and (helping := await _others(run.settings, pipeline)):
+            async with helping as others:
+                await Sharing(run, plan, outcome, run.settings.shard_size, others).infer_all()
         else:
             async with Router(run, outcome) as router:
                 await Pool(run, outcome, router.put, copies=plan.copies).infer_all(todo)
         return await report_run(run, found, plan, outcome)
+
+
+async def _others(settings: Settings, pipeline: str) -> AbstractAsyncContextManager[Others] | None:
+    """Who can take a part of a large list: the settings' cluster, or else workers of the pool, if there are any."""
+    known = place_independent(pipeline)
+    if settings.task_runner != "pool":
+        return open_cluster(settings, known)
+    places = await count_places()
+    return nullcontext(Workers(known, places)) if places else None
 
 
 def ended(summary: dict[str, Any]) -> State[Any] | dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prefect import task
 from prefect.client.schemas.objects import State
@@ -70,6 +70,10 @@ class Pool:
         elif todo or left:
             await infer_many(self, len(todo) + len(left), keys, len(todo), left)
         self._warn_of_waiting()
+
+    async def collect_once(self, left: Sequence[JobRecord]) -> None:
+        """Ask about jobs at the service a single time, and collect those that are done."""
+        await replace(self, once=True)._follow_all(left)
 
     async def infer_copies(self) -> None:
         """Take up the copies of jobs that ended elsewhere; end when nothing of them is in flight."""

@@ -3,52 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from prefect import get_run_logger
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
-from prefect.deployments import arun_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelled
 
 from flows.pool import Pool, first_error
 from flows.routing import Router
+from tasks.domain.errors import LedgerUnavailable
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardRecord
 from tasks.plan import Plan
 from tasks.report import Outcome
 from tasks.run import Run
-from tasks.shards import OPEN, add_up, batch_of, held_until, holding_shard, jobs_in, join, notes_of, split
+from tasks.shards import (
+    OPEN,
+    add_up,
+    batch_of,
+    held_until,
+    holding_shard,
+    jobs_in,
+    join,
+    left_by_the_dead,
+    notes_of,
+    split,
+)
 
-DEPLOYMENT = "ingest-shard/ingest-shard"
 # Between two looks at what others are doing.
 LOOK_S = 5.0
-
-
-async def has_helpers() -> bool:
-    """Say whether the Prefect server has the deployment of shards, and a worker that would run it."""
-    async with get_client() as client:
-        try:
-            deployment = await client.read_deployment_by_name(DEPLOYMENT)
-            if deployment.work_pool_name is None or deployment.paused:
-                return False
-            pool = await client.read_work_pool(deployment.work_pool_name)
-            workers = await client.read_workers_for_work_pool(deployment.work_pool_name)
-        except ObjectNotFound:
-            return False
-    return pool.is_push_pool or any(worker.status is WorkerStatus.ONLINE for worker in workers)
+# Between two looks for jobs that a dead process left at the service.
+RELIEF_S = 15.0
 
 
 class Others(Protocol):
     """Whoever takes shards besides this process."""
 
     async def begin(self, shards: Sequence[str]) -> None:
-        """Have each shard taken up; do not wait for it."""
+        """Have shards taken up, as many at once as there are hands; do not wait for it."""
         ...
 
     async def dismiss(self) -> list[str]:
@@ -63,26 +57,21 @@ class Sharing:
     Attributes:
         outcome: Where everything is added up at the end.
         size: Jobs in a shard.
-        others: Who helps in place of runs of the deployment.
-        started: Flow runs that were started to help.
+        others: Who helps; each goes on with shards that nobody has begun.
     """
 
     run: Run
     plan: Plan
     outcome: Outcome
     size: int
-    others: Others | None = None
-    started: list[FlowRun] = field(default_factory=list)
+    others: Others
 
     async def infer_all(self) -> None:
         """Have every job of the plan worked through, here and by helpers; end when every shard is done."""
         run = self.run
         left = await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, OPEN[1:])))
         ids = await asyncio.to_thread(split, run, self.plan, self.size)
-        if self.others is not None:
-            await self.others.begin(ids[1:])
-        else:
-            await self._start_runs(ids[1:])
+        await self.others.begin(ids[1:])
         get_run_logger().info("%d jobs in %d shards", len(self.plan.todo), len(ids))
         try:
             async with Router(run, self.outcome) as router, asyncio.TaskGroup() as group:
@@ -93,17 +82,8 @@ class Sharing:
                 await Pool(run, self.outcome, router.put, copies=self.plan.copies).infer_copies()
         except BaseExceptionGroup as many:
             raise first_error(many) from None
-        if self.others is not None:
-            self.outcome.warnings += await self.others.dismiss()
-        await self._dismiss()
+        self.outcome.warnings += await self.others.dismiss()
         await asyncio.to_thread(add_up, run, batch_of(ids[0]), self.plan.todo, self.outcome)
-
-    async def _start_runs(self, shards: Sequence[str]) -> None:
-        for shard in shards:
-            parameters = {"pipeline": self.run.pipeline.name, "shard": shard}
-            self.started.append(
-                await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0, idempotency_key=shard)
-            )
 
     async def _until_done(self, first: str) -> None:
         """Work through shards for as long as one is free, and wait for those that others have."""
@@ -115,18 +95,6 @@ class Sharing:
                 return
             await run.pause(LOOK_S)
 
-    async def _dismiss(self) -> None:
-        """Cancel helpers that no worker had a hand free for: there is nothing left to do."""
-        if not self.started:
-            return
-        async with get_client() as client:
-            for helper in self.started:
-                with suppress(ObjectNotFound, PrefectHTTPStatusError):
-                    now = await client.read_flow_run(helper.id)
-                    if now.state is not None and now.state.is_scheduled():
-                        state: State[None] = Cancelled(message="others have done its part")
-                        await client.set_flow_run_state(helper.id, state)
-
 
 async def work_through(run: Run, batch: str, first: str = "") -> Outcome | None:
     """Take a shard that is free and see every job of it to its end; None if none is free."""
@@ -136,7 +104,8 @@ async def work_through(run: Run, batch: str, first: str = "") -> Outcome | None:
         outcome = Outcome()
         jobs = await asyncio.to_thread(jobs_in, run, shard)
         async with Router(run, outcome, [job.key for job in jobs if job.state is JobState.SUCCEEDED]) as router:
-            await _infer(run, jobs, outcome, router)
+            async with _relief(run, router):
+                await _infer(run, jobs, outcome, router)
             await _infer_what_the_dead_held(run, shard, outcome, router)
         if not run.stop.asked:
             await asyncio.to_thread(run.ledger.finish_shard, shard.id, run.owner, notes_of(outcome), run.clock())
@@ -156,6 +125,36 @@ async def _infer(run: Run, jobs: Sequence[JobRecord], outcome: Outcome, router: 
     todo = [job.key for job in jobs if job.state is JobState.PLANNED]
     left = [job for job in jobs if job.state in OPEN[1:]]
     await Pool(run, outcome, router.put).infer_all(todo, left)
+
+
+@asynccontextmanager
+async def _relief(run: Run, router: Router) -> AsyncIterator[None]:
+    """For as long as the block runs, collect what dead processes left at the service.
+
+    Until somebody does, it takes slots of ``max_in_flight``. A dead process may have had all of
+    them: everybody else would wait for a slot within their own shards, and nobody take up its.
+    """
+    over = asyncio.Event()
+    collecting = asyncio.create_task(_collect_until(over, run, router))
+    try:
+        yield
+    finally:
+        over.set()
+        await collecting
+
+
+async def _collect_until(over: asyncio.Event, run: Run, router: Router) -> None:
+    # Counted by whoever takes up their shard, and so are their failures.
+    aside = Outcome()
+    while not run.stop.asked:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), RELIEF_S)
+            return
+        try:
+            left = await asyncio.to_thread(left_by_the_dead, run)
+            await Pool(run, aside, router.put).collect_once([job for job in left if job.key not in aside.passing])
+        except* LedgerUnavailable:
+            pass  # so much patience ran out; the shard's own jobs tell of it
 
 
 async def _infer_what_the_dead_held(run: Run, shard: ShardRecord, outcome: Outcome, router: Router) -> None:

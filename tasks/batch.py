@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from prefect import get_run_logger, task
 
 from tasks.discover import Discovery, filter_of, planned, source_labels
-from tasks.domain.errors import LedgerConflict, LedgerUnavailable, ObjectMissing
+from tasks.domain.errors import LedgerConflict, ObjectMissing
 from tasks.domain.job import JobState
 from tasks.domain.upload import UploadEvent
 from tasks.domain.video import VideoRef
@@ -53,18 +53,8 @@ async def holding_batch(run: Run, batch: str) -> AsyncIterator[list[Upload] | No
     if uploads is None:
         yield None
         return
-    renewal = asyncio.create_task(_renew(run, batch))
-    try:
+    async with run.renewing(lambda: run.ledger.claim_batch(*asked, run.clock())):
         yield uploads
-    finally:
-        renewal.cancel()
-
-
-async def _renew(run: Run, batch: str) -> None:
-    while True:
-        await asyncio.sleep(run.lease.total_seconds() / 3)
-        with suppress(LedgerUnavailable):
-            await asyncio.to_thread(run.ledger.claim_batch, batch, run.owner, run.lease, run.clock())
 
 
 @task(name="look up", **PATIENT_STEP)

@@ -164,10 +164,22 @@ class Run:
 
     async def _renew(self) -> None:
         """Renew everything that we hold, thousands of jobs in one transaction."""
+        await self._again(lambda: self.ledger.renew(self.owner, self.lease, self.clock()))
+
+    @asynccontextmanager
+    async def renewing(self, renew: Callable[[], object]) -> AsyncIterator[None]:
+        """Have a lease of another kind renewed for as long as the block runs."""
+        renewal = asyncio.create_task(self._again(renew))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+
+    async def _again(self, renew: Callable[[], object]) -> None:
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             with suppress(LedgerUnavailable):
-                await asyncio.to_thread(self.ledger.renew, self.owner, self.lease, self.clock())
+                await asyncio.to_thread(renew)
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:

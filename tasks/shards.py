@@ -66,27 +66,21 @@ def join(run: Run, shard: ShardRecord) -> None:
 async def holding_shard(run: Run, batch: str, first: str = "") -> AsyncIterator[ShardRecord | None]:
     """Hold a shard that nobody else is at work on, renewed for as long as the block runs; None if there is none."""
     await asyncio.to_thread(bury_the_dead, run.ledger, run.clock())
-    shard = await asyncio.to_thread(run.ledger.claim_shard, batch, run.owner, run.lease, run.clock(), first=first)
+
+    def claim(*, first: str, only: bool = False) -> ShardRecord | None:
+        return run.ledger.claim_shard(batch, run.owner, run.lease, run.clock(), first=first, only=only)
+
+    shard = await asyncio.to_thread(claim, first=first)
     if shard is None:
         yield None
         return
-    renewal = asyncio.create_task(_renew(run, shard))
     try:
-        yield shard
+        async with run.renewing(lambda: claim(first=shard.id, only=True)):
+            yield shard
     finally:
-        renewal.cancel()
         # Otherwise the lease ends by itself, and somebody looks through what is done.
         with suppress(LedgerUnavailable):
             await asyncio.to_thread(run.ledger.release_shard, shard.id, run.owner)
-
-
-async def _renew(run: Run, shard: ShardRecord) -> None:
-    while True:
-        await asyncio.sleep(run.lease.total_seconds() / 3)
-        with suppress(LedgerUnavailable):
-            await asyncio.to_thread(
-                run.ledger.claim_shard, shard.batch, run.owner, run.lease, run.clock(), first=shard.id, only=True
-            )
 
 
 def jobs_in(run: Run, shard: ShardRecord) -> list[JobRecord]:
@@ -107,6 +101,18 @@ def held_until(run: Run, jobs: Sequence[JobRecord]) -> datetime | None:
         if job.state in OPEN and job.lease_owner not in ("", run.owner) and job.lease_until is not None
     ]
     return max(until, default=None)
+
+
+def left_by_the_dead(run: Run) -> list[JobRecord]:
+    """The pipeline's jobs that take slots at our service, and that no living process sees to."""
+    now = run.clock()
+    bury_the_dead(run.ledger, now)
+    return [
+        job
+        for job in run.ledger.jobs(run.pipeline.name, [JobState.SUBMITTED])
+        if job.service == run.service
+        and (not job.lease_owner or (job.lease_until is not None and job.lease_until <= now))
+    ]
 
 
 def notes_of(outcome: Outcome) -> ShardNotes:

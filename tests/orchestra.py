@@ -122,6 +122,20 @@ class Orchestra:
             child.kill()
         worker.wait(60)
 
+    def worker_of(self, run: FlowRun) -> str:
+        """Name of the worker that a run's process belongs to; logs do not tell, as several may try for the same run."""
+
+        def runs_it(process: psutil.Process) -> bool:
+            with suppress(psutil.Error):
+                return process.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id)
+            return False
+
+        return next(
+            name
+            for name, worker in self.workers.items()
+            if any(runs_it(child) for child in psutil.Process(worker.pid).children(recursive=True))
+        )
+
     def stop_server(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop it, and what it started."""
         if self.server is not None:

@@ -58,7 +58,7 @@ def deploy(
     async def talk() -> Registered:
         from prefect.client.orchestration import get_client
 
-        with in_our_words(server):
+        with in_our_words(f"at {server}"):
             async with get_client() as client:
                 return await register(client, wanted, target, notify=notify, prune=prune)
 

@@ -80,7 +80,8 @@ def run_flow(
 
         from deployments.server_errors import in_our_words
 
-        with in_our_words(str(PREFECT_API_URL.value() or "of this run")):
+        url = PREFECT_API_URL.value()
+        with in_our_words(f"at {url}" if url else "of this run"):
             return run_stoppable(lambda: first, printer.say)
 
 

@@ -1,4 +1,4 @@
-"""``reelroute status``: what the ledger knows, counts first, then what went wrong and why."""
+"""``reelroute status``: what the ledger knows, counts first, then what landed, then what went wrong and why."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from deployments.cli.output import Printer
 
 if TYPE_CHECKING:
     from tasks.ledger.base import DeliveryRecord, JobRecord, Ledger
+    from tasks.ledger.inbox import Inbox
+
+# The inbox of somebody who takes no upload events.
+EMPTY: dict[str, Any] = {"inbox": {"uploads": {}, "oldest": None, "batches": []}}
 
 
 def status(
     pipeline: Annotated[
         str | None, typer.Argument(metavar="[PIPELINE]", help="A pipeline file or its name; all pipelines without it.")
     ] = None,
-    video: Annotated[str, typer.Option(metavar="URI", help="Tell the story of one video's jobs, move by move.")] = "",
+    video: Annotated[
+        str, typer.Option(metavar="URI", help="Tell the story of one video: its uploads and jobs, move by move.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Count jobs and deliveries by state, and list failures with their reasons."""
@@ -31,7 +37,7 @@ def status(
     with existing_ledger(Settings.load()) as ledger:
         if ledger is None:
             printer.say("nothing has been run yet: there is no ledger")
-            printer.result({"pipeline": name, "jobs": {}, "deliveries": {}, "failures": [], "in_flight": []})
+            printer.result({"pipeline": name, "jobs": {}, "deliveries": {}, "failures": [], "in_flight": []} | EMPTY)
             return
         if video:
             tell(ledger, video, printer)
@@ -60,7 +66,26 @@ def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
         "deliveries": {route: {str(s): n for s, n in states.items()} for route, states in deliveries.items()},
         "failures": failures,
         "in_flight": in_flight,
+        "inbox": read_inbox(ledger, pipeline),
     }
+
+
+def read_inbox(inbox: Inbox, pipeline: str | None) -> dict[str, Any]:
+    """Uploads that were accepted and are not done: pipeline -> state -> how many, the batches, and since when."""
+    from tasks.ledger.inbox import BatchState
+
+    uploads: dict[str, dict[str, int]] = {}
+    for (name, state), count in inbox.inbox_counts().items():
+        if pipeline in (None, name):
+            uploads.setdefault(name, {"waiting": 0, "taken": 0})[state] = count
+    oldest = inbox.oldest_upload(pipeline)
+    live = inbox.batches([BatchState.FORMED, BatchState.STARTED, BatchState.RUNNING])
+    batches = [
+        {"id": one.id, "pipeline": one.pipeline, "state": str(one.state), "uploads": one.size, "run": one.run}
+        for one in live
+        if pipeline in (None, one.pipeline)
+    ]
+    return {"uploads": uploads, "oldest": oldest.isoformat() if oldest else None, "batches": batches}
 
 
 def _standing(record: JobRecord | DeliveryRecord) -> dict[str, Any]:
@@ -90,6 +115,7 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
         for route, counts in standing["deliveries"].items():
             routes.add_row(route, *(str(counts[state] or "") for state in states))
         printer.console.print(routes)
+    show_inbox(standing["inbox"], printer)
     for job in standing["in_flight"]:
         printer.say(
             f"… {printable(job['video'])}: {job['state']} since {job['at']}"
@@ -103,8 +129,24 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
             printer.say(f"    {failure['hint']}")
 
 
+def show_inbox(inbox: dict[str, Any], printer: Printer) -> None:
+    """Print what has landed and is not done; nothing if all is."""
+    from tasks.domain.video import printable
+
+    for name, counts in inbox["uploads"].items():
+        printer.say(f"inbox of {printable(name)}: uploads waiting {counts['waiting']}, in batches {counts['taken']}")
+    if inbox["oldest"]:
+        printer.say(f"  the oldest has been there since {inbox['oldest']}")
+    for batch in inbox["batches"]:
+        run = f", run {printable(batch['run'])}" if batch["run"] else ""
+        printer.say(
+            f"  batch {batch['id']} of {batch['uploads']} ({printable(batch['pipeline'])}): {batch['state']}{run}"
+        )
+
+
 def tell(ledger: Ledger, uri: str, printer: Printer) -> None:
-    """Print every move of a video's jobs."""
+    """Print what was reported of a video, and every move of its jobs."""
+    uploads = tell_uploads(ledger, uri, printer)
     stories = []
     for job in ledger.jobs(uri=uri):
         moves = [{**asdict(move), "at": move.at.isoformat()} for move in ledger.story(job.key)]
@@ -112,6 +154,24 @@ def tell(ledger: Ledger, uri: str, printer: Printer) -> None:
         printer.say(f"job {job.key}, version {job.video.version}")
         for move in moves:
             printer.say(f"  {move['at']}  {move['subject']}: {move['before']} → {move['state']}  {move['detail']}")
-    if not stories:
-        printer.say("the ledger knows no job of this video; give its URI as `file:///…` or `s3://…`")
-    printer.result({"video": uri, "jobs": stories})
+    if not stories and not uploads:
+        printer.say("the ledger knows no job and no upload of this video; give its URI as `file:///…` or `s3://…`")
+    printer.result({"video": uri, "uploads": uploads, "jobs": stories})
+
+
+def tell_uploads(inbox: Inbox, uri: str, printer: Printer) -> list[dict[str, Any]]:
+    """Print what was reported of a video; return it as ``--json`` has it."""
+    from tasks.domain.video import printable
+
+    told = []
+    for one in inbox.uploads_of(uri):
+        times = {name: getattr(one, name).isoformat() for name in ("received_at", "due_at", "updated_at")}
+        told.append({name: value for name, value in asdict(one).items() if name != "uri"} | times)
+        stands = {
+            "waiting": f"waits for a run since {times['updated_at']}",
+            "taken": f"in batch {one.batch} since {times['updated_at']}",
+            "done": f"done at {times['updated_at']}: {printable(one.outcome)}",
+        }[one.state]
+        printer.say(f"upload for {printable(one.pipeline)}, version {printable(one.version)}")
+        printer.say(f"  accepted at {times['received_at']}; {stands}")
+    return told

@@ -97,6 +97,9 @@ class Database:
     """
 
     def __init__(self, url: URL) -> None:
+        self._first: Callable[[], None] | None = None
+        self._first_lock = threading.Lock()
+        self._is_closed = False
         self._turn: AbstractContextManager[Any] = nullcontext()
         self._is_sqlite = url.get_backend_name() == "sqlite"
         if self._is_sqlite:
@@ -114,9 +117,11 @@ class Database:
 
     def look(self, step: Callable[[Connection], T]) -> T:
         """Run ``step`` in a transaction of :meth:`read`, again while the database is out of reach."""
-        for attempt in _patiently():
-            with attempt, self.read() as connection:
-                return step(connection)
+        for attempt in self._patiently():
+            with attempt:
+                self._see_to_first()
+                with self.read() as connection:
+                    return step(connection)
         raise AssertionError("the last attempt raises")
 
     def change(self, step: Callable[[Connection], T], confirm: Callable[[Connection], T | None] | None = None) -> T:
@@ -128,13 +133,36 @@ class Database:
         that it was not done.
         """
         perhaps_done = False
-        for attempt in _patiently():
-            with attempt, self.write() as connection:
-                done = confirm(connection) if confirm is not None and perhaps_done else None
-                result = step(connection) if done is None else done
-                perhaps_done = True
-                return result
+        for attempt in self._patiently():
+            with attempt:
+                self._see_to_first()
+                with self.write() as connection:
+                    done = confirm(connection) if confirm is not None and perhaps_done else None
+                    result = step(connection) if done is None else done
+                    perhaps_done = True
+                    return result
         raise AssertionError("the last attempt raises")
+
+    def do_first(self, step: Callable[[], None]) -> None:
+        """Have ``step`` done before anything else that :meth:`look` or :meth:`change` does, once it succeeds."""
+        self._first = step
+
+    def _see_to_first(self) -> None:
+        if self._first is None:
+            return
+        with self._first_lock:
+            if self._first is not None:  # else another thread has done it meanwhile
+                self._first()
+                self._first = None
+
+    def _patiently(self) -> Iterable[stamina.Attempt]:
+        def is_passing(error: Exception) -> bool:
+            # Whoever closes the ledger does not wait for a server that may never come.
+            return isinstance(error, LedgerUnavailable) and not self._is_closed
+
+        return stamina.retry_context(
+            on=is_passing, attempts=None, timeout=PATIENCE_S, wait_initial=0.1, wait_max=5.0, wait_jitter=0.5
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -182,7 +210,8 @@ class Database:
                     raise
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and try nothing again that fails now."""
+        self._is_closed = True
         self._engine.dispose()
 
     @contextmanager
@@ -213,12 +242,6 @@ class Database:
                 f"the ledger {self.where} was held by another program for more than {BUSY_S:.0f} s", hint=hint
             )
         return LedgerUnusable(f"the ledger {self.where} cannot be used: {cause}", hint=hint)
-
-
-def _patiently() -> Iterable[stamina.Attempt]:
-    return stamina.retry_context(
-        on=LedgerUnavailable, attempts=None, timeout=PATIENCE_S, wait_initial=0.1, wait_max=5.0, wait_jitter=0.5
-    )
 
 
 def _name(cause: BaseException | None) -> str:

@@ -56,6 +56,32 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """How an upload stands, for people who ask whether it has arrived.
+
+    Attributes:
+        pipeline: Who wants it.
+        uri, version: As the event said.
+        state: ``waiting``, ``taken`` (in a batch) or ``done``.
+        outcome: What became of one that is done, such as ``succeeded`` or ``superseded``.
+        batch: Id of the batch that it is or was in, or "".
+        attempts: How often it has been in a batch.
+        received_at, due_at, updated_at: When it was put here; before when it is in no batch; its last change.
+    """
+
+    pipeline: str
+    uri: str
+    version: str
+    state: str
+    outcome: str
+    batch: str
+    attempts: int
+    received_at: datetime
+    due_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Uploads of one pipeline that one run sees to.
 
@@ -146,8 +172,12 @@ class Inbox(Protocol):
         """(pipeline, state) -> uploads that are not done; states are ``waiting`` and ``taken``."""
         ...
 
-    def oldest_upload(self) -> datetime | None:
-        """When the oldest upload that is not done was put here; None if all are."""
+    def oldest_upload(self, pipeline: str | None = None) -> datetime | None:
+        """When the oldest upload that is not done (of a pipeline, or of all) was put here; None if all are."""
+        ...
+
+    def uploads_of(self, uri: str) -> list[UploadRecord]:
+        """What was reported of one object: all versions, by all pipelines, oldest first."""
         ...
 
     def prune_inbox(self, before: datetime) -> int:

@@ -10,7 +10,7 @@ from tasks.ledger import batches as batch_rows
 from tasks.ledger import uploads as upload_rows
 from tasks.ledger.columns import aware
 from tasks.ledger.database import Database
-from tasks.ledger.inbox import Batch, BatchState, Received, Upload, Waiting
+from tasks.ledger.inbox import Batch, BatchState, Received, Upload, UploadRecord, Waiting
 
 
 class SqlInbox:
@@ -73,9 +73,13 @@ class SqlInbox:
         """(pipeline, state) -> uploads that are not done."""
         return self._database.look(upload_rows.counts)
 
-    def oldest_upload(self) -> datetime | None:
+    def oldest_upload(self, pipeline: str | None = None) -> datetime | None:
         """When the oldest upload that is not done was put here."""
-        return self._database.look(upload_rows.oldest)
+        return self._database.look(lambda connection: upload_rows.oldest(connection, pipeline))
+
+    def uploads_of(self, uri: str) -> list[UploadRecord]:
+        """What was reported of one object."""
+        return self._database.look(lambda connection: upload_rows.of_object(connection, uri))
 
     def prune_inbox(self, before: datetime) -> int:
         """Forget what was done before a time."""

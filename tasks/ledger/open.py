@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, column, delete, false, inspect, select, table
 
-from tasks.domain.errors import LedgerMissing, LedgerUnusable
+from tasks.domain.errors import LedgerMissing, LedgerUnavailable, LedgerUnusable
 from tasks.domain.video import printable
 from tasks.ledger.base import Ledger
 from tasks.ledger.database import Database, keep_others_out, parse_url
@@ -16,7 +18,9 @@ from tasks.ledger.store import SqlLedger
 _MIGRATIONS = "tasks.ledger:migrations"
 
 
-def open_ledger(url: str, *, create: bool = True) -> Ledger:
+def open_ledger(
+    url: str, *, create: bool = True, when_away: Callable[[LedgerUnavailable], None] | None = None
+) -> Ledger:
     """Open the ledger at a database URL, its tables as this version of reelroute wants them.
 
     A SQLite file and its folder are made where they are missing, and a ledger of an older
@@ -26,11 +30,15 @@ def open_ledger(url: str, *, create: bool = True) -> Ledger:
         url: ``sqlite:////absolute/path/ledger.db`` or ``postgresql://user:password@host/database``;
             see also :func:`tasks.ledger.database.sqlite_url`.
         create: False leaves everything as it is if there is no ledger.
+        when_away: For services, which start while their database is away: told what is wrong with it
+            instead of an error being raised. The ledger is brought up to date by the first use that
+            reaches it; until then every use raises LedgerUnavailable, or LedgerUnusable if that is found.
 
     Raises:
         LedgerMissing: There is no ledger, and ``create`` is False.
         LedgerUnusable: The address is wrong, something else is there, it cannot be written,
             or a newer reelroute has changed it.
+        LedgerUnavailable: It is out of reach now, and there is no ``when_away``.
     """
     address = parse_url(url)
     if address.get_backend_name() == "sqlite":
@@ -38,6 +46,12 @@ def open_ledger(url: str, *, create: bool = True) -> Ledger:
     database = Database(address)
     try:
         _bring_up_to_date(database, create=create)
+    except LedgerUnavailable as error:
+        if when_away is None:
+            database.close()
+            raise
+        database.do_first(partial(_bring_up_to_date, database, create=create))
+        when_away(error)
     except BaseException:
         database.close()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tasks.domain.upload import UploadEvent, is_later, upload_key
 from tasks.ledger.database import keep_others_out
-from tasks.ledger.inbox import BatchState, Received, Waiting
+from tasks.ledger.inbox import BatchState, Received, UploadRecord, Waiting
 from tasks.ledger.schema import batches, uploads
 
 WAITING, TAKEN, DONE = "waiting", "taken", "done"
@@ -125,12 +126,20 @@ def counts(connection: Connection) -> dict[tuple[str, str], int]:
     return {(pipeline, state): number for pipeline, state, number in connection.execute(query)}
 
 
-def oldest(connection: Connection) -> datetime | None:
+def oldest(connection: Connection, pipeline: str | None) -> datetime | None:
     """When the oldest upload that is not done was put here."""
-    found: datetime | None = connection.scalar(
-        select(func.min(uploads.c.received_at)).where(uploads.c.state.in_([WAITING, TAKEN]))
-    )
+    query = select(func.min(uploads.c.received_at)).where(uploads.c.state.in_([WAITING, TAKEN]))
+    if pipeline is not None:
+        query = query.where(uploads.c.pipeline == pipeline)
+    found: datetime | None = connection.scalar(query)
     return found
+
+
+def of_object(connection: Connection, uri: str) -> list[UploadRecord]:
+    """All versions, by all pipelines, oldest first; reads every row, as only a person asks."""
+    facts = [uploads.c[one.name] for one in fields(UploadRecord)]
+    rows = connection.execute(select(*facts).where(uploads.c.uri == uri).order_by(uploads.c.id))
+    return [UploadRecord(*row) for row in rows]
 
 
 def prune(connection: Connection, before: datetime) -> int:

@@ -11,17 +11,32 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.model import OperationModel
+
+_BEFORE_PARSE = "before-parse.s3.*"
 _USUAL_CLASS = "STANDARD"
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 def parse_fast(client: Any) -> None:
     """Make the client give the objects of a listing as flat dicts of text, keyed as S3 names the elements."""
-    client.meta.events.register("before-parse.s3.ListObjectsV2", _cut_objects_out)
+    events = client.meta.events
+    # botocore looks for errors in answers of status 200 by parsing all of each: it gets what is left of a page.
+    others = [handler for event, handler, *_ in BUILTIN_HANDLERS if event == _BEFORE_PARSE]
+    for handler in others:
+        events.unregister(_BEFORE_PARSE, handler)
+    for handler in (_cut_objects_out, *others):
+        events.register_first(_BEFORE_PARSE, handler)
 
 
-def _cut_objects_out(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    if response_dict["status_code"] != 200:
+def _cut_objects_out(
+    operation_model: OperationModel,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_: object,
+) -> None:
+    if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
         return
     try:
         page = ET.fromstring(response_dict["body"])  # noqa: S314 - as botocore would; expat bounds expansion

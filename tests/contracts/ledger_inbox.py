@@ -241,3 +241,21 @@ class BatchContract:
         assert 1 == ledger.prune_inbox(NOW + MINUTE)
         assert [Received.NEW, Received.DUPLICATE] == put(ledger, event(1), event(2))
         assert NOW == ledger.oldest_upload()
+
+    def test_an_object_has_a_story(self, ledger: Ledger) -> None:
+        """Every version for every pipeline: when it came, where it is, what became of it."""
+        odd = "a\0b/\ud800 é%20+\\.mp4"
+        first, second = (event(key=odd, version=f"v{n}", sequencer=f"0{n}") for n in (1, 2))
+        put(ledger, first, second, event(7))
+        put(ledger, second, pipeline="other")
+        batch = form(ledger)
+        ledger.finish_batch(batch.id, *_gone(ledger, batch), LATER)
+        told = ledger.uploads_of(second.uri)
+        assert [(PIPELINE, "v1"), (PIPELINE, "v2"), ("other", "v2")] == [(one.pipeline, one.version) for one in told]
+        assert ["superseded", "gone", ""] == [one.outcome for one in told]
+        assert ["done", "done", "waiting"] == [one.state for one in told]
+        assert [("", 0), (batch.id, 1), ("", 0)] == [(one.batch, one.attempts) for one in told]
+        assert {NOW} == {one.received_at for one in told}
+        assert [NOW, LATER, NOW] == [one.updated_at for one in told]
+        assert [] == ledger.uploads_of("s3://archive/nowhere.mp4")
+        assert (NOW, None) == (ledger.oldest_upload("other"), ledger.oldest_upload(PIPELINE))

@@ -14,7 +14,8 @@ from prefect.client.schemas.sorting import TaskRunSort
 
 from config.settings import Settings
 from flows import cluster
-from flows.cluster import check_extra, place_independent
+from flows.cluster import check_extra
+from flows.helper import place_independent
 from tasks.domain.errors import InputInvalid
 from tasks.domain.job import JobState
 from tests.flows.conftest import Finished, Yard
@@ -100,9 +101,12 @@ def test_a_package_that_is_missing_is_named(kind: str, monkeypatch: pytest.Monke
 
 
 def test_the_path_of_a_file_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster's worker may be in another folder; a name is looked up where it is."""
+    """A cluster's worker may be in another folder; a name is looked up there."""
     monkeypatch.chdir(tmp_path)
-    assert (str(tmp_path / "yard.yaml"), "yard") == (place_independent("yard.yaml"), place_independent("yard"))
+    (tmp_path / "yard.yaml").touch()
+    (tmp_path / "yard").touch()
+    known = [place_independent(name) for name in ("yard.yaml", "./yard.yaml", "yard", "other.yaml")]
+    assert [str(tmp_path / "yard.yaml")] * 2 + ["yard", "other.yaml"] == known
 
 
 @pytest.mark.parametrize("address", [f"tcp://me:{MARK}@host:8786", "host", "tcp://host:8786/path?x=1", "tcp:// :1"])

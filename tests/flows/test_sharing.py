@@ -12,8 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.context import FlowRunContext
 
+from flows import sharing
 from flows.pool import Pool
-from flows.sharing import Sharing, has_helpers, work_as_helper, work_through
+from flows.sharing import Sharing, work_as_helper, work_through
+from flows.workers import Workers, count_places
 from tasks.domain.errors import AccessDenied, JobFailed, ReelrouteError, StorageUnavailable
 from tasks.domain.job import JobState
 from tasks.infer import advance
@@ -76,6 +78,38 @@ async def test_a_shard_of_the_dead_is_finished_by_another(rig: Rig) -> None:
     assert [True, False] == [one.done for one in run.ledger.shards(batch)]
 
 
+async def test_a_dead_process_with_every_slot_does_not_stop_the_others(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a slot within a shard of its own collects what the dead one has at the service."""
+    monkeypatch.setattr(sharing, "RELIEF_S", 0.2)
+    two = ", max_in_flight: 2"
+    run, dead = rig.run(inference=two), rig.run(inference=two)
+    ids = shared(rig, run)
+    shard = dead.ledger.claim_shard(batch_of(ids[0]), dead.owner, dead.lease, rig.clock.now)
+    assert shard is not None
+    for key in shard.jobs[:2]:
+        job = dead.ledger.claim(key, dead.owner, dead.lease, rig.clock.now, pipeline="yard")
+        assert job is not None
+        await advance(dead, job, wait=False)
+    rig.clock.now += dead.lease
+    # Time stands still: no slot becomes free because the deadline of its job passes.
+    run.sleep = lambda _: asyncio.sleep(0.05)
+
+    @flow(name="shard", persist_result=False)
+    async def work() -> Outcome | None:
+        async with asyncio.timeout(120):
+            return await work_through(run, batch_of(ids[1]), ids[1])
+
+    assert await work() is not None
+
+    well = (JobState.SUCCEEDED, 1)
+    assert [well, well, (JobState.PLANNED, 0), well, well] == states(run)
+    assert [False, True] == [one.done for one in run.ledger.shards(batch_of(ids[0]))]
+    assert 4 == len(list((rig.out / "results").glob("*.json.gz")))
+    assert {dead.owner} == {shard.lease_owner for shard in run.ledger.shards(batch_of(ids[0])) if not shard.done}
+
+
 async def test_a_helper_goes_on_with_what_nobody_has_begun(rig: Rig) -> None:
     """Its own shard first; when everything is done, one that comes late has nothing to do."""
     run = rig.run()
@@ -96,7 +130,7 @@ async def test_a_helper_goes_on_with_what_nobody_has_begun(rig: Rig) -> None:
 
 async def test_without_workers_there_are_no_helpers(rig: Rig) -> None:
     """A server that knows no deployment of ours: the run does everything itself."""
-    assert not await has_helpers()
+    assert 0 == await count_places()
 
 
 @pytest.mark.parametrize(("fates", "paid", "reused"), [([True], 1, VIDEOS - 1), ([JobFailed("broken")], 2, VIDEOS - 2)])
@@ -112,7 +146,7 @@ async def test_copies_are_taken_up_when_all_shards_are_done(
 
     @flow(name="shared", persist_result=False)
     async def work() -> None:
-        await Sharing(run, plan, outcome, 3).infer_all()
+        await Sharing(run, plan, outcome, 3, Workers("yard", 0)).infer_all()
 
     await work()
 

@@ -66,11 +66,15 @@ class Drain:
 
     async def run(self) -> None:
         """Drain until cancelled; a ledger that is out of reach is waited for."""
+        said = ""
         while True:
             try:
                 await self.step()
+                said = ""
             except (LedgerUnavailable, LedgerUnusable) as error:
-                _log.error("the inbox is out of reach: %s", error.message)
+                if error.message != said:
+                    _log.error("the inbox is out of reach: %s", error.message)
+                said = error.message
             await asyncio.sleep(_EVERY_S)
 
     async def step(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 
 from deployments.services.events.queues.base import Message, Queue, QueueUnavailable
 from deployments.services.events.reception import Reception
-from tasks.domain.errors import LedgerUnavailable, LedgerUnusable, ServiceUnavailable
+from tasks.domain.errors import LedgerUnavailable, LedgerUnusable, ReelrouteError, ServiceUnavailable
 from tasks.domain.video import printable
 from tasks.uploads.notice import ShapeUnknown
 from tasks.uploads.recognise import decode
@@ -29,11 +30,18 @@ class Puller:
 
     Attributes:
         problem: Why it could not be read the last time, or "".
+
+    Args:
+        look_at_ledger: Raises a ReelrouteError while the ledger is out of reach. It is asked before the
+            queue is read the first time, and again after the ledger did not take a message: one that is
+            received and not kept comes nearer to the queue's dead-letter rule each time.
     """
 
-    def __init__(self, queue: Queue, reception: Reception) -> None:
+    def __init__(self, queue: Queue, reception: Reception, look_at_ledger: Callable[[], object]) -> None:
         self._queue = queue
         self._reception = reception
+        self._look_at_ledger = look_at_ledger
+        self._is_ledger_there = False
         self._tries: OrderedDict[str, int] = OrderedDict()
         self.problem = ""
 
@@ -55,6 +63,9 @@ class Puller:
         """Read until cancelled; a queue or ledger that is out of reach is waited for."""
         while True:
             try:
+                if not self._is_ledger_there:
+                    await asyncio.to_thread(self._look_at_ledger)
+                    self._is_ledger_there = True
                 messages = await asyncio.to_thread(self._queue.receive)
                 # Together, so that they share a transaction.
                 ends = await asyncio.gather(*map(self._is_done, messages), return_exceptions=True)
@@ -65,7 +76,8 @@ class Puller:
                     if isinstance(end, BaseException):
                         raise end
                 self.problem = ""
-            except (QueueUnavailable, LedgerUnavailable, LedgerUnusable) as error:
+            except (QueueUnavailable, ReelrouteError) as error:
+                self._is_ledger_there &= not isinstance(error, LedgerUnavailable | LedgerUnusable)
                 if str(error) != self.problem:
                     _log.error("%s: %s", printable(self.name), error)
                 self.problem = str(error)

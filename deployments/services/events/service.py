@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +31,14 @@ from deployments.services.exposure import holds_key, is_loopback
 from deployments.services.health import Check, Health
 from deployments.services.ledger_metrics import LedgerWatch
 from deployments.services.metrics import Metrics
-from tasks.domain.errors import InputInvalid
+from tasks.domain.errors import InputInvalid, LedgerUnavailable
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
 from tasks.match import Matcher
 
 _log = logging.getLogger("reelroute.events")
+# Threads besides those of the queues: for the ledger, signatures, and whoever asks how we are.
+_THREADS = 16
 
 
 def utc_now() -> datetime:
@@ -67,6 +70,9 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write, drain and pull for the length of the block."""
+        # Each queue has a thread that waits for it: whoever checks a signature must find one, too.
+        threads = ThreadPoolExecutor(_THREADS + len(self.pullers), thread_name_prefix="events")
+        asyncio.get_running_loop().set_default_executor(threads)
         works = [self.reception.writer.run(), self.drain.run(), *(puller.run() for puller in self.pullers)]
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
@@ -126,11 +132,12 @@ def build_service(
 
     Raises:
         InputInvalid: A pipeline file is wrong, or there is none.
-        LedgerUnusable: The ledger cannot be opened.
+        LedgerUnusable: The ledger cannot be opened, and waiting would not help. (For one that is
+            only out of reach the service waits.)
     """
     pipelines = load_pipelines(events)
     url = settings.ledger_url.get_secret_value()
-    ledger = open_ledger(url)
+    ledger = open_ledger(url, when_away=_say_away)
     watch = LedgerWatch(lambda: open_ledger(url, create=False))
     metrics = Metrics(watch)
     meters = Meters(metrics.registry)
@@ -145,10 +152,14 @@ def build_service(
         starter=starter,
         metrics=metrics,
         watch=watch,
-        pullers=[Puller(queue, reception) for queue in _queues(events)],
+        pullers=[Puller(queue, reception, watch.check) for queue in _queues(events)],
         watched_by_others=watched_by_others,
         metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else "",
     )
+
+
+def _say_away(error: LedgerUnavailable) -> None:
+    _log.error("started without the ledger, senders are asked to come again: %s", error.message)
 
 
 def check_exposure(events: EventSettings, host: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.domain.errors import DeliveryFailed, InputInvalid
+from tasks.domain.errors import InputInvalid
 from tasks.sinks.labelbox import sdk
 from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Patience, settle
 
@@ -204,8 +204,10 @@ class Labelbox:
             # A list: of a generator the SDK uploads nothing and reports success. Copies: it writes into them.
             task = self.object_of(dataset).create_data_rows([dict(item) for item in some])
             self.patience.until(lambda task=task: self._ended(task), "the import of data rows")  # type: ignore[misc]
-            if task.status != "COMPLETE":
-                raise DeliveryFailed(f"Labelbox ended the import of data rows as {task.status}")
+            if task.status != "COMPLETE":  # as a whole; some may be there all the same
+                words = f"Labelbox ended the import of data rows as {task.status}"
+                refused |= {item["global_key"]: words for item in some}
+                continue
             for error in task.errors or ():
                 for row in error["failedDataRows"]:
                     refused[row["globalKey"]] = sdk.shown(str(error["message"]))

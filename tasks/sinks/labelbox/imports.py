@@ -6,6 +6,7 @@ An import's name is its lookup key: a start whose answer was lost is found again
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 
 from tasks.domain.errors import ServiceUnavailable
+from tasks.domain.redaction import RedactingFilter
 from tasks.sinks.labelbox import sdk
 from tasks.sinks.labelbox.api import Labelbox
 from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Taken
@@ -21,6 +23,10 @@ from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Taken
 FILE_TIMEOUT_S = 60.0
 # Of an error file that is no list of statuses, so much is looked at.
 LONGEST_REASON = 4096
+# What an address answers whose file, or whose signature, has come to its end.
+_GONE = frozenset({403, 404, 410})
+# One instance: adding it again adds nothing.
+_REDACTING = RedactingFilter()
 
 
 class ImportKind(StrEnum):
@@ -58,6 +64,12 @@ class Import:
         return self.state == "RUNNING"
 
 
+class FileGone(ServiceUnavailable):
+    """Labelbox keeps an import's result files for a day; this one is not there, or no longer."""
+
+    code = "file_gone"
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """How one annotation went; ``problem`` is "" where it was taken."""
@@ -71,6 +83,8 @@ class Imports:
 
     def __init__(self, box: Labelbox) -> None:
         self.box = box
+        for name in ("httpx", "httpcore", "httpcore.http11", "httpcore.connection"):  # they log addresses
+            logging.getLogger(name).addFilter(_REDACTING)
         # Of its own: result files are at signed addresses, to which no key belongs.
         self._files = httpx.Client(timeout=FILE_TIMEOUT_S, follow_redirects=True)
 
@@ -118,7 +132,11 @@ class Imports:
         return self.box.patience.until(look, f"import {started.name}")
 
     def statuses(self, ended: Import) -> list[Status]:
-        """How each annotation of a finished import went."""
+        """How each annotation of a finished import went.
+
+        Raises:
+            FileGone: Labelbox does not say so any more.
+        """
         return [_status(row) for row in self._rows(ended, "statusFileUrl")]
 
     def reason(self, ended: Import) -> str:
@@ -144,6 +162,8 @@ class Imports:
             found = self._look(ended.kind, ended.parent, ended.name)
             if found is None:
                 raise NotThere("the import is gone, and so may be what it was for")
+            if not found[key] and ended.state == "FINISHED":
+                raise FileGone(f"Labelbox has no statuses of import {ended.name}")
             return list(self._download(found[key])) if found[key] else []
 
         return self.box.patience.again(read)
@@ -154,9 +174,14 @@ class Imports:
             answer = self._files.get(url)
             answer.raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # their texts hold the URL
-            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-            raise ServiceUnavailable(f"a result file of Labelbox' could not be fetched ({status})") from None
-        for line in answer.text.splitlines():
+            refused = error.response if isinstance(error, httpx.HTTPStatusError) else None
+            why = type(error).__name__ if refused is None else refused.status_code
+            raise (FileGone if why in _GONE else ServiceUnavailable)(
+                f"a result file of Labelbox' could not be fetched ({why})",
+                retry_after_s=sdk.seconds(refused.headers.get("Retry-After")) if refused is not None else None,
+            ) from None
+        # By line feeds only: words of a message may hold other characters that end a line of text.
+        for line in answer.content.split(b"\n"):
             if not line.strip():
                 continue
             try:

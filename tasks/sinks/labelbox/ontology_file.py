@@ -11,7 +11,6 @@ Source: ``OntologyBuilder.asdict`` of Labelbox' SDK, whose ``from_dict`` reads i
 from __future__ import annotations
 
 import colorsys
-import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -137,12 +136,6 @@ def spelled(feature: Feature, *, below_answer: bool = False) -> Document:
 def spelled_option(option: Option) -> Document:
     """Write one answer down, with the questions below it."""
     return _option({}, option)
-
-
-def _color(name: str) -> str:
-    """The same bright colour for a name wherever it appears; the SDK reads no tool without one."""
-    hue = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:2], "big") / 65536
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hsv_to_rgb(hue, 0.9, 0.95))
 
 
 def _below(known: Document, feature: Feature) -> Document:

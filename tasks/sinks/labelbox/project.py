@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.domain.errors import AnnotationsRefused, OntologyMismatch, ReelrouteError, RequestRefused
 from tasks.sinks.labelbox.api import Labelbox
 from tasks.sinks.labelbox.chunks import Staged, chunked
-from tasks.sinks.labelbox.imports import Import, ImportKind, Imports
+from tasks.sinks.labelbox.imports import FileGone, Import, ImportKind, Imports
 from tasks.sinks.labelbox.patience import Taken
 from tasks.sinks.labelbox.rows import Refusals
+
+# What a row is refused with that is in the project.
+_THERE = "already"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,24 @@ class ProjectSteps:
     labels_to_run: bool = False
 
 
+def check_project(box: Labelbox, project: str, name: str, ontology: str) -> bool:
+    """Say whether a project has an ontology already.
+
+    Args:
+        ontology: The route's; "" if that is still to be made.
+
+    Raises:
+        OntologyMismatch: It has another one.
+    """
+    there = box.object_of(project).ontology()
+    if there is not None and there.uid != ontology:
+        raise OntologyMismatch(
+            f"project '{name}' has the ontology '{there.name}', not the route's",
+            hint="name the ontology that the project has, or another project",
+        )
+    return there is not None
+
+
 def connect(box: Labelbox, name: str, ontology: str) -> str:
     """Id of the one project of a name, with the ontology; made and connected if need be.
 
@@ -38,41 +60,35 @@ def connect(box: Labelbox, name: str, ontology: str) -> str:
         OntologyMismatch: It has another ontology.
     """
     own = box.project(name)
-    project = box.object_of(own)
-    there = project.ontology()
-    if there is not None and there.uid != ontology:
-        raise OntologyMismatch(
-            f"project '{name}' has the ontology '{there.name}', not the route's",
-            hint="name the ontology that the project has, or another project",
-        )
-    if there is None:
-        chosen = box.client.get_ontology(ontology)
+    if not check_project(box, own, name, ontology):
+        project, chosen = box.object_of(own), box.client.get_ontology(ontology)
         # Every part of it can be done twice, and the SDK leaves out what is done.
         box.patience.again(lambda: project.connect_ontology(chosen))
     return own
 
 
-def put_into_project(box: Labelbox, project: str, keys: Sequence[str], priority: int) -> None:
+def put_into_project(box: Labelbox, project: str, keys: Sequence[str], priority: int) -> list[str]:
     """Put data rows into a project that are not in it yet, in a batch that is named after them.
 
-    Raises:
-        RequestRefused: Labelbox refuses a row for another reason than that it is there.
+    Returns:
+        Labelbox' words on each row that it refuses for another reason than that it is there.
     """
     if not keys:
-        return
+        return []
     digest = hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
     batch = box.object_of(project)
     try:
         box.patience.again(lambda: batch.create_batch(f"reelroute-{digest}", global_keys=list(keys), priority=priority))
     except Taken:
-        return  # these very rows
-    except RequestRefused:
-        # One of them is in the project already; a row alone that is refused is that one.
+        return []  # these very rows
+    except RequestRefused as error:
+        # Said of them all: rows are tried in halves, until one that is refused stands alone.
         if len(keys) == 1:
-            return
+            return [] if _THERE in error.message.lower() else [f"{keys[0]}: {error.message}"]
         half = len(keys) // 2
-        put_into_project(box, project, keys[:half], priority)
-        put_into_project(box, project, keys[half:], priority)
+        parts = keys[:half], keys[half:]
+        return [words for part in parts for words in put_into_project(box, project, part, priority)]
+    return []
 
 
 def import_annotations(imports: Imports, kind: ImportKind, project: str, videos: Sequence[Staged]) -> Refusals:
@@ -85,15 +101,14 @@ def import_annotations(imports: Imports, kind: ImportKind, project: str, videos:
     for staged in videos:
         own = hashlib.sha256(staged.key.encode()).hexdigest()[:8]
         for chunk in chunked([staged]):
-            name = f"reelroute-{own}-{chunk.digest}"
             lines = [line for _, line in chunk.lines()]
             try:
-                there = _sound(imports, kind, project, name)
-                started.append(
-                    (staged, there or imports.start(kind, project, _free(imports, kind, project, name), lines))
-                )
+                begun = _begun(imports, kind, project, f"reelroute-{own}-{chunk.digest}", lines)
             except ReelrouteError as error:
                 refused[staged.job_key] = error
+                continue
+            if begun is not None:
+                started.append((staged, begun))
     for staged, begun in started:
         try:
             ended = imports.ended(begun)
@@ -109,15 +124,28 @@ def import_annotations(imports: Imports, kind: ImportKind, project: str, videos:
     return refused
 
 
-def _sound(imports: Imports, kind: ImportKind, project: str, name: str) -> Import | None:
-    """The import of a name, if it is there and has not failed."""
-    there = imports.find(kind, project, name)
-    return there if there and there.state != "FAILED" else None
+def _begun(imports: Imports, kind: ImportKind, project: str, name: str, lines: list[dict[str, Any]]) -> Import | None:
+    """Start an import of what the project has not taken of these lines; None if it has taken them all.
 
-
-def _free(imports: Imports, kind: ImportKind, project: str, name: str) -> str:
+    The first has the name, the next ones have a number behind it: each brings what was refused before.
+    """
     number, free = 1, name
-    while imports.find(kind, project, free):
+    while there := imports.find(kind, project, free):
+        refused = _refused(imports, imports.ended(there))
+        lines = [line for line in lines if refused is None or line["uuid"] in refused]
+        if not lines:
+            return None
         number += 1
         free = f"{name}-{number}"
-    return free
+    return imports.start(kind, project, free, lines)
+
+
+def _refused(imports: Imports, ended: Import) -> frozenset[str] | None:
+    """The uuids that an earlier import did not take; None for all."""
+    if ended.state == "FAILED":
+        return None
+    try:
+        return frozenset(status.uuid for status in imports.statuses(ended) if status.problem)
+    except FileGone:
+        # It said what it refused when it ended; to send it all again could double the rest.
+        return frozenset()

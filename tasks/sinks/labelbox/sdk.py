@@ -50,6 +50,7 @@ __all__ = [
     "Model",
     "Project",
     "Task",
+    "seconds",
     "shown",
 ]
 
@@ -89,7 +90,7 @@ class _Adapter(HTTPAdapter):
         answer_s = how.get("timeout") or ANSWER_TIMEOUT_S
         answer = super().send(request, *args, **{**how, "timeout": (CONNECT_TIMEOUT_S, answer_s)})
         self._noted.status = answer.status_code
-        self._noted.retry_after_s = _seconds(answer.headers.get("Retry-After"))
+        self._noted.retry_after_s = seconds(answer.headers.get("Retry-After"))
         return answer
 
 
@@ -198,7 +199,7 @@ def never_sent(error: BaseException | None) -> bool:
     return False
 
 
-def _seconds(header: str | None) -> float | None:
+def seconds(header: str | None) -> float | None:
     """Read a Retry-After: seconds, or a date."""
     try:
         return max(float(header), 0.0) if header else None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tasks.domain.errors import AnnotationsRefused, DeliveryFailed, StillProcessing
 from tasks.sinks.labelbox.chunks import Chunk, Staged, chunked
-from tasks.sinks.labelbox.imports import Import, ImportKind, Imports
+from tasks.sinks.labelbox.imports import FileGone, Import, ImportKind, Imports
 from tasks.sinks.labelbox.journal import Journal
 from tasks.sinks.labelbox.rows import Refusals
 from tasks.sinks.labelbox.workspace import Place
@@ -79,11 +79,19 @@ class RunUpload:
         if there is None or not (left or there.is_running):
             return None
         ended = self._imports.ended(there)
-        sound = ended.state == "FINISHED" and not any(one.problem for one in self._imports.statuses(ended))
-        if sound and all(self._place.has(staged.key) for staged in chunk.videos):
+        if self._is_sound(ended) and all(self._place.has(staged.key) for staged in chunk.videos):
             return ended
         self._journal.close(self._place.run, ended.name)
         return None
+
+    def _is_sound(self, ended: Import) -> bool:
+        """Say whether an import took every line; what cannot be read any more is not."""
+        if ended.state == "FAILED":
+            return False
+        try:
+            return not any(status.problem for status in self._imports.statuses(ended))
+        except FileGone:
+            return False
 
     def _make_room(self, videos: Sequence[Staged]) -> None:
         """Take out of the run what it has of these videos from before."""

@@ -57,6 +57,7 @@ class LabelboxUploadSink:
         self._journal = Journal(journal)
         self._staged: dict[str, Staged] = {}
         self._waited_for: set[str] = set()
+        self._left_out: list[str] = []
         self._box = box
 
     def deliver(self, delivery: Delivery) -> Receipt:
@@ -125,7 +126,9 @@ class LabelboxUploadSink:
     def _in_project(self, place: Place, videos: list[Staged]) -> Refusals:
         steps, refused = self._steps, Refusals()
         if steps.batch:
-            put_into_project(self._box, place.project, [staged.key for staged in videos], steps.priority)
+            self._left_out = put_into_project(
+                self._box, place.project, [staged.key for staged in videos], steps.priority
+            )
         if steps.annotations:
             refused = import_annotations(self._imports, steps.annotations, place.project, videos)
         if steps.labels_to_run and (words := self._box.put_labels_into_run(place.run, place.project)):
@@ -134,12 +137,14 @@ class LabelboxUploadSink:
         return refused
 
     def _warnings(self) -> tuple[str, ...]:
-        ends = self._source.ends_first
-        self._source.ends_first = None
-        if ends is None:
-            return ()
-        told = f"Labelbox shows the videos by signed URLs, which stop working from {ends:%Y-%m-%d %H:%M} UTC on"
-        return (f"{told}: set `iam_integration` to keep them playable",)
+        told = [f"Labelbox does not take a video into the project: {words}" for words in self._left_out]
+        ends, self._source.ends_first, self._left_out = self._source.ends_first, None, []
+        if ends is not None:
+            when = f"which stop working from {ends:%Y-%m-%d %H:%M} UTC on"
+            told.append(
+                f"Labelbox shows the videos by signed URLs, {when}: set `iam_integration` to keep them playable"
+            )
+        return tuple(told)
 
 
 def _without(videos: Sequence[Staged], refused: Refusals) -> list[Staged]:

@@ -12,7 +12,7 @@ from tasks.sinks.labelbox.features import Feature
 from tasks.sinks.labelbox.mapping import merged
 from tasks.sinks.labelbox.ontology import additions
 from tasks.sinks.labelbox.ontology_file import normalized
-from tasks.sinks.labelbox.project import connect
+from tasks.sinks.labelbox.project import check_project, connect
 
 # Two routes of one run must not both make the same thing; other processes are told apart by `settle`.
 _ONE_AT_A_TIME = threading.Lock()
@@ -114,12 +114,13 @@ class Workspace:
             found.append(_sentence("ontology", names.ontology, ()))
         models = self.box.models(names.model)
         found.append(_sentence("model", names.model, models))
+        ontology = ontologies[0].id if ontologies else ""
         if models:
-            self._check_model(models[0], ontologies[0].id if ontologies else "")
+            self._check_model(models[0], ontology)
             runs = self.box.model_runs(models[0], names.model_run)
             found.append(_sentence("model run", names.model_run, runs))
         if names.project:
-            found.append(_sentence("project", names.project, self.box.projects(names.project)))
+            found.append(_sentence("project", names.project, self._projects(ontology)))
         return found
 
     def _ontology(self, needed: tuple[Feature, ...]) -> str:
@@ -127,9 +128,12 @@ class Workspace:
         box, name = self.box, self.names.ontology
         there = next(iter(box.ontologies(name)), None)
         changes = self._compared(there, needed) if there else []
-        # The model is looked at before anything is changed.
+        # Model and project are looked at before anything is changed.
+        own = there.id if there else ""
         if models := box.models(self.names.model):
-            self._check_model(models[0], there.id if there else "")
+            self._check_model(models[0], own)
+        if self.names.project:
+            self._projects(own)
         if there is None:
             there = box.ontology(box.create_ontology(name, normalized(needed)))
             changes = self._compared(there, needed)  # of another process, which made it first
@@ -162,6 +166,13 @@ class Workspace:
                 f"model '{self.names.model}' was made with another ontology than '{self.names.ontology}'",
                 hint="name the ontology that the model has, or another model",
             )
+
+    def _projects(self, ontology: str) -> list[str]:
+        """Ids of the projects of the name, of which the first, if there is one, takes the ontology."""
+        found = self.box.projects(self.names.project)
+        if found:
+            check_project(self.box, found[0], self.names.project, ontology)
+        return found
 
     def _opened(self, ontology: str) -> Place:
         names, box = self.names, self.box

@@ -120,7 +120,7 @@ def _user(world: World) -> dict[str, Any]:
 
 
 def _task(world: World, task: dict[str, Any]) -> dict[str, Any]:
-    status = "COMPLETE" if time.monotonic() >= task["ready"] else "IN_PROGRESS"
+    status = world.rows_end if time.monotonic() >= task["ready"] else "IN_PROGRESS"
     return {**task, "status": status, "completionPercentage": 0, "result": None, "errors": None, "metadata": None}
 
 
@@ -319,6 +319,8 @@ def _create_batch(
     if any(batch["name"] == name and batch["project"] == project["id"] for batch in world.batches.values()):
         raise Refused("RESOURCE_CONFLICT", f"A batch named {name} exists already")
     uids = [_row(world, key)["id"] for key in globalKeys]
+    if world.unbatched.intersection(globalKeys):
+        raise Refused("MALFORMED_REQUEST", "The project's quota does not allow it")
     if any(uid in project["rows"] for uid in uids):
         raise Refused("MALFORMED_REQUEST", "Some data rows are in the project already")
     project["rows"] |= {uid: {} for uid in uids}

@@ -32,7 +32,9 @@ class World:
         unreadable: Global keys whose videos cannot be fetched.
         stuck: Global keys whose processing does not end.
         forbidden: Global keys of data rows that the key's owner may not see.
+        unbatched: Global keys of data rows that no project takes.
         processing_s, task_s, import_s: Seconds that things take.
+        rows_end: Status with which imports of data rows end.
         fails_import: Says of an import's lines why it fails as a whole, or "".
         lag: Answers about a changed ontology that still show it as it was.
     """
@@ -42,9 +44,11 @@ class World:
     unreadable: set[str] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     forbidden: set[str] = field(default_factory=set)
+    unbatched: set[str] = field(default_factory=set)
     processing_s: float = 0.0
     task_s: float = 0.0
     import_s: float = 0.0
+    rows_end: str = "COMPLETE"
     fails_import: Callable[[list[Any]], str] = lambda lines: ""
     lag: int = 0
 
@@ -78,6 +82,10 @@ class World:
         name = f"{self.new_id()}.{suffix}"
         self.files[name] = content
         return f"{self.url}/files/{name}?sig=file-secret"
+
+    def expire_files(self) -> None:
+        """Let a day pass: result files of imports are not kept for longer."""
+        self.files = {name: content for name, content in self.files.items() if not name.endswith(".ndjson")}
 
     def file_of(self, address: str) -> bytes:
         return self.files[address.rpartition("/")[2].partition("?")[0]]
@@ -255,4 +263,5 @@ class World:
 
 
 def _ndjson(rows: list[dict[str, Any]]) -> bytes:
-    return "\n".join(json.dumps(row) for row in rows).encode()
+    # As the service's own language spells JSON: only what must be escaped is.
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()

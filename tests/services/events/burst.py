@@ -104,3 +104,12 @@ def inbox_of(home: Path) -> Counter[str]:
     rows = connection.execute("SELECT uri FROM uploads").fetchall()
     connection.close()
     return Counter(uri.removeprefix("s3://yard/") for (uri,) in rows)
+
+
+def is_started(home: Path) -> bool:
+    """Whether every upload of a service's SQLite ledger is in a batch whose run was made."""
+    connection = sqlite3.connect(f"file:{home / 'ledger.db'}?mode=ro", uri=True)
+    (waiting,) = connection.execute("SELECT count(*) FROM uploads WHERE state = 'waiting'").fetchone()
+    (formed,) = connection.execute("SELECT count(*) FROM batches WHERE state = 'formed'").fetchone()
+    connection.close()
+    return (0, 0) == (waiting, formed)

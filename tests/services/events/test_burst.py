@@ -18,7 +18,7 @@ from deployments.services.events.starters import PrefectStarter, StartFailed
 from tasks.ledger.inbox import Batch, BatchState
 from tests.emulators import proxy
 from tests.postgres import PostgresServer
-from tests.services.events.burst import PIPELINE, Burst, inbox_of
+from tests.services.events.burst import PIPELINE, Burst, inbox_of, is_started
 from tests.services.events.event_process import EventProcess, wait_for
 
 # Generous: each starts several processes, which a busy machine takes its time for.
@@ -87,7 +87,7 @@ async def test_a_burst(events: EventProcess, tmp_path: Path, yard: str, number: 
     await burst.post(events.url)
     took = time.perf_counter() - began
     check(burst, inbox_of(tmp_path / "home"))
-    await asyncio.to_thread(wait_for, lambda: 'state="waiting"' not in events.get("/metrics").text)
+    await asyncio.to_thread(wait_for, lambda: is_started(tmp_path / "home"))
     runs = await runs_of(yard)
     print(f"\n{number} uploads: {burst.tries} posts in {took:.1f} s, {len(runs)} flow runs")
     assert 0 < len(runs) < 20
@@ -154,7 +154,7 @@ async def test_a_prefect_server_that_is_away(tmp_path: Path, yard: str, deployme
             assert [] == await runs_of(yard)
             server.reset()
             await asyncio.to_thread(wait_for, lambda: events.get("/readyz").status_code == 200)
-            await asyncio.to_thread(wait_for, lambda: 'state="waiting"' not in events.get("/metrics").text)
+            await asyncio.to_thread(wait_for, lambda: is_started(tmp_path / "home"))
             check(burst, inbox_of(tmp_path / "home"))
             runs = await runs_of(yard)
             assert 0 < len(runs) < 10

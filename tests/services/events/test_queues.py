@@ -55,7 +55,7 @@ def body(message: Any) -> bytes:
 
 async def pull(scene: Scene, queue: Queue, until: Any, puller: Puller | None = None) -> None:
     """Run a puller until something is so."""
-    task = asyncio.create_task((puller or Puller(queue, scene.service.reception)).run())
+    task = asyncio.create_task((puller or Puller(queue, scene.service.reception, scene.service.watch.check)).run())
     try:
         async with asyncio.timeout(60):
             while not await asyncio.to_thread(until):
@@ -70,7 +70,7 @@ async def pull(scene: Scene, queue: Queue, until: Any, puller: Puller | None = N
 async def test_acknowledged_when_the_inbox_has_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before: while the ledger is away the messages stay in the queue."""
     queue = ScriptedQueue([body(s3("a.mp4")), body(s3("a.mp4")), body(S3_TEST)])
-    puller = Puller(queue, scene.service.reception)
+    puller = Puller(queue, scene.service.reception, scene.service.watch.check)
 
     def fail(*_: object) -> Any:
         raise LedgerUnavailable("the database is gone")
@@ -83,6 +83,37 @@ async def test_acknowledged_when_the_inbox_has_it(scene: Scene, monkeypatch: pyt
     monkeypatch.undo()
     await pull(scene, queue, lambda: len(queue.done) == 3 and not puller.problem, puller)
     puller.check()
+    assert 1 == scene.waiting()
+
+
+async def test_it_is_not_read_while_the_ledger_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from the start nor after the ledger went: each reading brings messages nearer to the dead letters."""
+    monkeypatch.setattr("deployments.services.events.puller._BACKOFF_S", 0.05)
+    queue = ScriptedQueue([body(s3("a.mp4"))])
+    asked = 0
+    away = True
+
+    def look() -> None:
+        nonlocal asked
+        asked += 1
+        if away:
+            raise LedgerUnavailable("the database is gone")
+
+    def fail(*_: object) -> Any:
+        nonlocal away
+        away = True
+        raise LedgerUnavailable("the database went")
+
+    puller = Puller(queue, scene.service.reception, look)
+    await pull(scene, queue, lambda: asked > 3, puller)
+    assert (0, "the database is gone") == (queue.tries, puller.problem)
+    monkeypatch.setattr(scene.ledger, "put_uploads", fail)
+    away = False
+    await pull(scene, queue, lambda: asked > 8, puller)
+    assert 1 == queue.tries
+    monkeypatch.undo()
+    away = False
+    await pull(scene, queue, lambda: queue.done, puller)
     assert 1 == scene.waiting()
 
 
@@ -103,7 +134,7 @@ async def test_a_queue_that_is_away_is_said_and_waited_for(scene: Scene, monkeyp
     """And read again when it is back."""
     monkeypatch.setattr("deployments.services.events.puller._BACKOFF_S", 0.05)
     queue = ScriptedQueue([body(s3("a.mp4"))], down=True)
-    puller = Puller(queue, scene.service.reception)
+    puller = Puller(queue, scene.service.reception, scene.service.watch.check)
     await pull(scene, queue, lambda: puller.problem, puller)
     with pytest.raises(ServiceUnavailable, match="does not answer"):
         puller.check()

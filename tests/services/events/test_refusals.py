@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import load_pem_x509_certificate
 
-from deployments.services.events.app import LARGEST_BODY
+from deployments.services.events.app import LARGEST_BODY, create_app
 from deployments.services.events.fetching import Kept
 from deployments.services.events.refused import Refused
 from tasks.domain.errors import LedgerUnavailable
@@ -196,10 +198,13 @@ async def test_event_grid_that_is_not_the_tenants(scene: Scene, caplog: pytest.L
     [
         (s3("a.mp4", bucket="strangers"), "place"),
         ([event_grid("a.mp4", account="strangers")], "place"),
+        ([cloud_event("a.mp4", container="strangers")], "place"),
         (s3("folder/", size=0), "marker"),
+        ([event_grid("folder/", contentLength=0)], "marker"),
         (s3("notes.txt"), "suffix"),
         (s3("drafts/a.mp4"), "exclude"),
         (s3("out/2026-03-01/a.mp4"), "output"),
+        ([cloud_event("out/2026-03-01/a.mp4")], "output"),
     ],
 )
 async def test_what_nobody_wants_is_answered_well(
@@ -211,8 +216,53 @@ async def test_what_nobody_wants_is_answered_well(
     assert (200, {f"ignored_{reason}": 1}) == (answer.status_code, answer.json())
     assert 1 == scene.counted("reelroute_upload_events_total", outcome=f"ignored_{reason}")
     assert f"1 ignored_{reason}" in caplog.text
+    assert [] == [secret for secret in SECRETS if secret in caplog.text or secret in answer.text]
     assert ("strangers" in caplog.text or "://yard" in caplog.text) == (reason == "place")
     assert 0 == scene.waiting()
+
+
+@pytest.mark.parametrize(
+    ("key", "bucket", "reason"),
+    [("a.mp4", "strangers", "place"), ("folder/", "yard", "marker"), ("out/2026-03-01/a.mp4", "yard", "output")],
+)
+async def test_a_push_that_nobody_wants(
+    scene: Scene, caplog: pytest.LogCaptureFixture, key: str, bucket: str, reason: str
+) -> None:
+    """200 for Pub/Sub too, which would send it again for a week."""
+    caplog.set_level(logging.INFO)
+    pushed = push(gcs_message(key, bucket=bucket, size=0 if key.endswith("/") else 9))
+    answer = await scene.post(pushed, key="", authorization=f"Bearer {google_token()}")
+    assert (200, {f"ignored_{reason}": 1}) == (answer.status_code, answer.json())
+    assert 1 == scene.counted("reelroute_upload_events_total", via="pubsub", outcome=f"ignored_{reason}")
+    assert f"1 ignored_{reason}" in caplog.text
+    assert [] == [secret for secret in SECRETS if secret in caplog.text or secret in answer.text]
+    assert (0, []) == (scene.waiting(), scene.starter.started)
+
+
+async def test_a_body_that_does_not_end(
+    scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """408: a sender that stops half-way holds nothing for ever."""
+    monkeypatch.setattr("deployments.services.events.app._BODY_WITHIN_S", 0.1)
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b'{"Records": ['
+        await asyncio.sleep(3600)
+
+    # Over a transport in this process the sender is the same task: the request is made as a server makes it.
+    sent: list[Any] = []
+    chunks = stuck()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": await anext(chunks), "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/events", "query_string": b"", "headers": []}
+    await create_app(scene.service)(scope, receive, send)
+    answer = httpx.Response(sent[0]["status"], content=sent[1]["body"])
+    await refused(scene, caplog, answer, 408, "too_slow")
 
 
 async def test_the_ledgers_absence_is_the_senders_turn(

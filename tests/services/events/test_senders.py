@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +101,12 @@ async def test_a_burst_becomes_one_run(scene: Scene) -> None:
     [(reference, batch)] = scene.starter.started
     assert reference.endswith("s3-yard.yaml")
     assert ("s3-yard", 50) == (batch.pipeline, batch.size)
+
+
+async def test_the_example_in_the_readme(scene: Scene) -> None:
+    """What people paste first is taken."""
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    [body] = re.findall(r"-H 'x-reelroute-key: [^']*' -d '(\{.*?\})'\n", text, re.DOTALL)
+    assert {"new": 1} == (await scene.post(body.encode())).json()
+    [asked] = re.findall(r"reelroute status --video '(s3://[^']*)'", text)
+    assert ["waiting"] == [one.state for one in scene.ledger.uploads_of(asked)]

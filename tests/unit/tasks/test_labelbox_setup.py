@@ -20,6 +20,7 @@ from tasks.domain.job import ModelRef
 from tasks.domain.predictions import TaskType
 from tasks.inference.base import ModelInfo
 from tasks.labelbox_setup import check_uploads, open_labelbox
+from tasks.sinks.labelbox.project import connect
 from tests.emulators.labelbox.server import LabelboxServer, labelbox_server
 from tests.rig import ScriptedBackend
 
@@ -94,7 +95,7 @@ def test_a_service_that_does_not_let_us_in_ends_the_run(
     words: str,
 ) -> None:
     """No key, a wrong one, nobody there: exit code 3, before anything is paid; the key is not shown."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("tasks.sinks.labelbox.patience.FIRST_WAIT_S", 0.0)
 
     with pytest.raises(error, match=words) as caught:
         check_uploads(pipeline, settings(server, tmp_path, **changes), MODELS, DAY)
@@ -114,6 +115,20 @@ def test_an_ontology_that_does_not_fit_ends_the_run(server: LabelboxServer, pipe
         check_uploads(pipeline, known, MODELS, DAY)
 
     assert 2 == caught.value.exit_code
+
+
+def test_a_project_of_another_ontology_ends_the_run(server: LabelboxServer, pipeline: Pipeline, tmp_path: Path) -> None:
+    """A project keeps its ontology, so nobody pays for annotations that it cannot take."""
+    known = settings(server, tmp_path)
+    box = open_labelbox(known)
+    tool = {"tool": "rectangle", "name": "Person", "required": False, "color": "#ff0000", "classifications": []}
+    connect(box, "annotators", box.create_ontology("handball", {"tools": [tool], "classifications": []}))
+    server.faults.calls.clear()
+
+    with pytest.raises(OntologyMismatch, match=r"route labelbox: project 'annotators' has the ontology 'handball'"):
+        check_uploads(pipeline, known, MODELS, DAY)
+
+    nothing_was_changed(server)
 
 
 class _Service:

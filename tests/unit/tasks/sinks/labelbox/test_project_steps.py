@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.sinks.labelbox.global_key import global_key
 from tasks.sinks.labelbox.imports import ImportKind
 from tasks.sinks.labelbox.project import ProjectSteps
 from tests.emulators.labelbox.faults import Trouble
@@ -78,6 +79,21 @@ def test_a_project_of_that_name_is_used(workplace: Workplace, server: LabelboxSe
     assert 3 == len(project["rows"])
 
 
+def test_a_video_that_a_project_does_not_take_is_told(workplace: Workplace, server: LabelboxServer) -> None:
+    """Refused for another reason than that it is there: a warning in Labelbox' words, the others are put in."""
+    server.world.unbatched = {global_key("s3://matches/2026/b.mp4")}
+
+    deliveries = [workplace.delivery(name) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    done = workplace.deliver(deliveries, names=WITH_PROJECT, steps=ProjectSteps())
+
+    assert {} == done.refused
+    (told,) = [warning for warning in done.end.warnings if "into the project" in warning]
+    assert "2026/b.mp4" in told
+    assert "quota" in told
+    (project,) = server.world.projects.values()
+    assert 2 == len(project["rows"])
+
+
 STEPS = [
     "createProject",
     "project.connectOntology",
@@ -116,3 +132,46 @@ def test_a_label_that_is_refused_fails_its_video_alone(workplace: Workplace, ser
     assert ["annotations_refused"] == [error.code for error in done.refused.values()]
     assert "no room" in done.refused["a.mp4"].message
     assert 3 == len(server.predictions("night 1"))
+
+
+@pytest.mark.parametrize("kind", [ImportKind.PRELABELS, ImportKind.LABELS])
+def test_what_was_refused_is_sent_again_and_nothing_else(
+    workplace: Workplace, server: LabelboxServer, kind: ImportKind
+) -> None:
+    """A video whose annotations a project took in part has the rest after a replay, and no copy."""
+    steps, deliveries = ProjectSteps(annotations=kind), [workplace.delivery("a.mp4")]
+    begin = server.world.begin_import
+
+    def shortly(kind: str, parent: str, name: str, content: bytes) -> dict[str, Any]:
+        """Take the video for one of a single frame while the project looks at it."""
+        for row in server.world.rows.values():
+            row["frames"] = 100 if kind == "predictions" else 1
+        return begin(kind, parent, name, content)
+
+    server.world.begin_import = shortly  # type: ignore[method-assign]
+    refused = workplace.deliver(deliveries, names=WITH_PROJECT, steps=steps).refused
+    before = in_project(server, kind)
+    server.world.begin_import = begin  # type: ignore[method-assign]
+    for row in server.world.rows.values():
+        row["frames"] = 100
+
+    done = workplace.deliver(deliveries, names=WITH_PROJECT, steps=steps)
+
+    assert f"refuses 2 of 3 {kind}" in refused["a.mp4"].message
+    assert 1 == len(before)
+    assert {} == done.refused
+    found = sorted(in_project(server, kind), key=lambda line: str(line["uuid"]))
+    assert server.predictions("night 1") == found
+
+
+@pytest.mark.parametrize("kind", [ImportKind.PRELABELS, ImportKind.LABELS])
+def test_a_replay_days_later_doubles_nothing(workplace: Workplace, server: LabelboxServer, kind: ImportKind) -> None:
+    """Labelbox keeps result files for a day; that an import is there says enough."""
+    steps = ProjectSteps(annotations=kind)
+    deliver(workplace, "a.mp4", steps=steps)
+    server.world.expire_files()
+
+    deliver(workplace, "a.mp4", steps=steps)
+
+    found = sorted(in_project(server, kind), key=lambda line: str(line["uuid"]))
+    assert server.predictions("night 1") == found

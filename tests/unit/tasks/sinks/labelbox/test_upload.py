@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,20 @@ def test_an_annotation_that_is_refused_fails_its_video_alone(workplace: Workplac
     assert 3 == by_video(server.predictions("night 1"))[global_key(deliveries[0].video.uri)]
 
 
+def test_a_status_may_quote_any_character(workplace: Workplace, server: LabelboxServer) -> None:
+    """Words that hold a line separator are one status, and those behind it are read as well."""
+    odd = "ball\u2028of\x85leather"
+    sink, frames = workplace.sink(), [[Box(100, 50, 10, 10, odd, track=1), Box(320, 180, 40, 80, track=2)]]
+    workplace.deliver([workplace.delivery("a.mp4", frames)], sink)
+    (ontology,) = server.world.ontologies.values()
+    ontology["features"] = [uid for uid in ontology["features"] if server.world.schemas[uid]["name"] != odd]
+
+    done = workplace.deliver([workplace.delivery("b.mp4", frames)], sink)
+
+    assert "refuses 1 of 2 annotations" in done.refused["b.mp4"].message
+    assert "Ontology does not contain name: ball" in done.refused["b.mp4"].message
+
+
 def test_an_import_that_fails_as_a_whole_is_told_with_its_reason(workplace: Workplace, server: LabelboxServer) -> None:
     """The error file, which the SDK does not read, says why; each other video is imported alone."""
     server.world.fails_import = lambda lines: (
@@ -187,6 +202,18 @@ def test_a_result_file_that_is_not_to_be_had_at_first_is_fetched_again(
     server.faults.plan("GET ndjson", "500", 2)
 
     assert {} == workplace.deliver([workplace.delivery()]).refused
+
+
+def test_no_address_of_a_result_file_is_in_a_log(
+    workplace: Workplace, server: LabelboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has such an address has the annotations: also at the most talkative level it loses its signature."""
+    with caplog.at_level(logging.DEBUG):
+        workplace.deliver([workplace.delivery()])
+
+    logged = [record.getMessage() + repr(record.args) for record in caplog.records]
+    assert any("/files/" in line for line in logged)
+    assert [] == [line for line in logged if "file-secret" in line or "very-secret" in line]
 
 
 def test_files_are_staged_for_as_long_as_the_batch_takes(workplace: Workplace, tmp_path: Path) -> None:

@@ -133,6 +133,20 @@ def test_a_video_that_labelbox_cannot_read_fails_alone(workplace: Workplace, ser
     assert 6 == len(server.predictions("night 1"))
 
 
+def test_an_import_of_rows_that_fails_as_a_whole_fails_the_videos_without_a_row(
+    workplace: Workplace, server: LabelboxServer
+) -> None:
+    """What Labelbox has is what counts: the videos whose rows are there are delivered."""
+    server.world.unreadable, server.world.rows_end = {key_of("b.mp4")}, "FAILED"
+
+    done = workplace.deliver([workplace.delivery(name) for name in ("a.mp4", "b.mp4")])
+
+    assert ["b.mp4"] == list(done.refused)
+    assert "data_row_refused" == done.refused["b.mp4"].code
+    assert "as FAILED" in done.refused["b.mp4"].message
+    assert 3 == len(server.predictions("night 1"))
+
+
 def test_a_video_that_is_still_processed_waits_for_the_next_run(workplace: Workplace, server: LabelboxServer) -> None:
     """The others do not wait for it for longer than the deadline, and it is delivered once it is ready."""
     server.world.stuck = {key_of("b.mp4")}
@@ -237,10 +251,13 @@ def test_results_of_another_shape_than_the_video_fail_alone(workplace: Workplace
 
 
 def test_a_project_of_another_ontology_is_a_mismatch(workplace: Workplace, server: LabelboxServer) -> None:
-    """A project that annotators work in keeps its ontology."""
+    """A project that annotators work in keeps its ontology; the route's own is not made for nothing."""
     box = open_box(server)
     project = box.object_of(box.project("annotators"))
     project.connect_ontology(box.client.get_ontology(make_ontology(server, name="handball")))
 
     with pytest.raises(OntologyMismatch, match="project 'annotators' has the ontology 'handball'"):
         workplace.deliver([workplace.delivery()], names=renamed(NAMES, project="annotators"), steps=ProjectSteps())
+
+    assert ["handball"] == server.named(server.world.ontologies)
+    nothing_was_changed(server)

@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.emulators.labelbox.server import LabelboxServer, labelbox_server
-from tests.unit.tasks.sinks.labelbox.elsewhere import VIDEOS, deliver_elsewhere
-from tests.unit.tasks.sinks.labelbox.test_upload_troubles import calls_of_a_delivery, one_of_each
+from tests.unit.tasks.sinks.labelbox.elsewhere import VIDEOS, WITHOUT_PROJECT, deliver_elsewhere
+from tests.unit.tasks.sinks.labelbox.test_upload_troubles import WAYS, calls_of_a_delivery, one_of_each, prepare
 from tests.unit.tasks.sinks.labelbox.workplace import Workplace
 
 # Its processes are forked from one that has the SDK loaded already.
@@ -19,10 +20,11 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.unit.tasks.sinks.labelbox.elsewhere"])
 
 
-def kill_at(number: int, server: LabelboxServer, folder: Path) -> None:
+def kill_at(number: int, server: LabelboxServer, folder: Path, how: dict[str, Any] = WITHOUT_PROJECT) -> None:
     """Start a delivery, and kill it while it waits for the answer to a call that was done."""
     server.faults.hold_at = number
-    process = PROCESSES.Process(target=deliver_elsewhere, args=(server.endpoint, server.rest_endpoint, folder))
+    what = (server.endpoint, server.rest_endpoint, folder, how)
+    process = PROCESSES.Process(target=deliver_elsewhere, args=what)
     process.start()
     try:
         assert server.faults.held.wait(60), "the delivery never came to that call"
@@ -35,18 +37,20 @@ def kill_at(number: int, server: LabelboxServer, folder: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_kill_at_any_call_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", WAYS)
+def test_a_kill_at_any_call_doubles_nothing(tmp_path: Path, how: dict[str, Any]) -> None:
     """Killed while it waits for any of its answers, a delivery is completed by the next one, in other company."""
-    calls = calls_of_a_delivery(tmp_path)
+    calls = calls_of_a_delivery(tmp_path, how)
     for number in range(1, len(calls) + 1):
         with labelbox_server() as server:
             folder = tmp_path / str(number)
             folder.mkdir()
             workplace = Workplace(server, folder)
+            prepare(workplace, how)
             deliveries = [workplace.delivery(name) for name in VIDEOS]
-            kill_at(number, server, folder)
+            kill_at(number, server, folder, how)
 
-            done = workplace.deliver(deliveries[::-1])
+            done = workplace.deliver(deliveries[::-1], **how)
 
             assert {} == done.refused, calls[number - 1]
             one_of_each(server)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.domain.errors import RateLimited, ReelrouteError, ServiceUnavailable
 from tasks.sinks.labelbox.patience import Patience
+from tests.contracts.deliveries import Box, Frames
 from tests.emulators.labelbox.faults import Trouble
 from tests.emulators.labelbox.server import LabelboxServer, labelbox_server
-from tests.unit.tasks.sinks.labelbox.elsewhere import VIDEOS
-from tests.unit.tasks.sinks.labelbox.workplace import Workplace, open_box
+from tests.unit.tasks.sinks.labelbox.elsewhere import REPLACING, VIDEOS, WITH_PROJECT, WITHOUT_PROJECT
+from tests.unit.tasks.sinks.labelbox.workplace import STYLE, Workplace, open_box
 
 
 def one_of_each(server: LabelboxServer) -> None:
@@ -25,30 +30,62 @@ def one_of_each(server: LabelboxServer) -> None:
     lines = server.predictions("night 1")
     assert 6 == len(lines)
     assert 6 == len({line["uuid"] for line in lines})
+    for project in world.projects.values():
+        labels = [line["uuid"] for row in project["rows"].values() for line in row["labels"]]
+        assert ["annotators"] == server.named(world.projects)
+        assert sorted(line["uuid"] for line in lines) == sorted(labels)
+        assert lines == server.predictions("night 1", "labels")
 
 
-def calls_of_a_delivery(folder: Path) -> list[str]:
-    """What an undisturbed delivery to an empty workspace asks, in order."""
+EARLIER: Frames = [[Box(300 + i, 180, 40, 80, track=9)] for i in range(4)]
+
+
+def prepare(workplace: Workplace, how: dict[str, Any]) -> None:
+    """Make the workspace what the delivery finds: empty, or as an earlier one left it. No call is counted."""
+    if how is REPLACING:
+        fields = {"createdAt": None, "updatedAt": None, "lastValidAt": None, "provider": "AWS", "settings": None}
+        workplace.server.world.integrations = [
+            {"id": "1", "name": "bucket", "valid": True, "isOrgDefault": True, **fields}
+        ]
+        style = replace(STYLE, omit=frozenset({"ball"}))
+        workplace.deliver([workplace.delivery(name, EARLIER) for name in VIDEOS], style=style)
+        workplace.server.faults.calls.clear()
+
+
+def calls_of_a_delivery(folder: Path, how: dict[str, Any] = WITHOUT_PROJECT) -> list[str]:
+    """What an undisturbed delivery asks, in order."""
     with labelbox_server() as server:
         workplace = Workplace(server, folder)
-        workplace.deliver([workplace.delivery(name) for name in VIDEOS])
+        prepare(workplace, how)
+        workplace.deliver([workplace.delivery(name) for name in VIDEOS], **how)
+        one_of_each(server)
         return server.faults.calls
 
 
-def test_an_answer_that_is_lost_at_any_call_doubles_nothing(tmp_path: Path) -> None:
+# All of them take minutes: by `make bench` only.
+WAYS = [
+    pytest.param(WITHOUT_PROJECT, id="model run"),
+    pytest.param(WITH_PROJECT, id="model run and project", marks=pytest.mark.bench),
+    pytest.param(REPLACING, id="replacement", marks=pytest.mark.bench),
+]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_answer_that_is_lost_at_any_call_doubles_nothing(tmp_path: Path, how: dict[str, Any]) -> None:
     """However the delivery ends that lost an answer, it and the next one leave one of each thing."""
-    calls = calls_of_a_delivery(tmp_path)
-    assert len(calls) > 30
+    calls = calls_of_a_delivery(tmp_path, how)
+    assert len(calls) > 20
     for number in range(1, len(calls) + 1):
         with labelbox_server() as server:
             workplace = Workplace(server, tmp_path / str(number))
             workplace.folder.mkdir()
+            prepare(workplace, how)
             server.faults.cut_at = number
-            done = workplace.deliver([workplace.delivery(name) for name in VIDEOS])
+            done = workplace.deliver([workplace.delivery(name) for name in VIDEOS], **how)
 
             assert {} == done.refused, calls[number - 1]
             one_of_each(server)
-            workplace.deliver([workplace.delivery(name) for name in reversed(VIDEOS)])
+            workplace.deliver([workplace.delivery(name) for name in reversed(VIDEOS)], **how)
             one_of_each(server)
 
 
@@ -67,6 +104,27 @@ def test_answers_that_are_lost_twice_double_nothing(
 
     assert {} == done.refused
     one_of_each(server)
+
+
+CHANGES = ("PUT /api/v1/feature-schemas", "POST /api/v1/ontologies", "deleteModelRunDataRows", "setSignerForDataset")
+
+
+@pytest.mark.parametrize("trouble", ["lost", "lost 500"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_answers_that_are_lost_while_something_is_replaced_double_nothing(
+    workplace: Workplace, server: LabelboxServer, change: str, trouble: Trouble
+) -> None:
+    """A class is added once, and what an earlier night found is replaced as a whole."""
+    prepare(workplace, REPLACING)
+    server.faults.plan(change, trouble, 2)
+
+    done = workplace.deliver([workplace.delivery(name) for name in VIDEOS], **REPLACING)
+
+    assert {} == done.refused
+    assert not server.faults.planned, f"{change} was never asked"
+    one_of_each(server)
+    (ontology,) = server.world.ontologies.values()
+    assert ["ball", "player"] == sorted(tool["name"] for tool in server.world.normalized(ontology)["tools"])
 
 
 @pytest.mark.parametrize("trouble", ["429", "429 html", "500", "502 html", "graphql 500", "reset"])
@@ -111,6 +169,18 @@ def test_retry_after_is_honoured(server: LabelboxServer) -> None:
     box.workspace()
 
     assert [1.0, 1.0] == slept
+
+
+def test_retry_after_may_be_seconds_or_a_date() -> None:
+    """Both forms of HTTP are read; a moment that has passed is no wait, and nonsense says nothing."""
+    from tasks.sinks.labelbox.sdk import seconds
+
+    soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+
+    assert 7.0 == seconds("7")
+    assert 3500 < (seconds(soon) or 0) <= 3600
+    assert 0.0 == seconds("Wed, 21 Oct 2015 07:28:00 GMT")
+    assert [None, None] == [seconds("soon"), seconds(None)]
 
 
 def test_a_request_that_hangs_is_given_up(server: LabelboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +268,25 @@ def test_an_import_of_other_company_is_waited_for(workplace: Workplace, server: 
     server.world.import_s = 0.0
 
     done = workplace.deliver([workplace.delivery(name) for name in VIDEOS])
+
+    assert {} == done.refused
+    assert 2 == len(server.world.uploads)
+    one_of_each(server)
+
+
+def test_an_import_that_was_left_days_ago_is_replaced(workplace: Workplace, server: LabelboxServer) -> None:
+    """Labelbox keeps result files for a day; without them nobody knows what an import took."""
+    server.world.import_s = 0.3
+    deliveries = [workplace.delivery(name) for name in VIDEOS]
+    with pytest.raises(ReelrouteError):
+        workplace.deliver(deliveries, workplace.sink(deadline_s=0.1))
+    server.world.import_s = 0.0
+    for begun in server.world.imports.values():
+        begun["ready"] = 0.0
+    server.world.advance()
+    server.world.expire_files()
+
+    done = workplace.deliver(deliveries)
 
     assert {} == done.refused
     assert 2 == len(server.world.uploads)
