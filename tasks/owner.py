@@ -42,7 +42,17 @@ def _runs(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended, and only its parent has not asked how: in a container perhaps never."""
+    try:
+        # The state follows the name in parentheses, which may hold anything (proc(5)).
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == b"Z"
 
 
 def work_root(settings: Settings) -> Path:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import distributed
+import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import TaskRunSort
@@ -19,7 +25,7 @@ from flows.helper import place_independent
 from tasks.domain.errors import InputInvalid
 from tasks.domain.job import JobState
 from tests.flows.conftest import Finished, Yard
-from tests.flows.scripted import ScriptedYard
+from tests.flows.scripted import ScriptedYard, until
 from tests.rig import results
 from tests.scripted_service import MARK, ScriptedService
 
@@ -65,7 +71,7 @@ def work_of_the_cluster() -> bool:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("kind", ["dask", pytest.param("ray", marks=pytest.mark.bench)])
+@pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_local_cluster_shares_a_large_run(scripted: ScriptedYard, kind: str) -> None:
     """Without an address, a cluster of this machine's cores: each video once, one report, no secret said."""
     scripted.service.polls = 3
@@ -77,6 +83,91 @@ def test_a_local_cluster_shares_a_large_run(scripted: ScriptedYard, kind: str) -
     assert (VIDEOS, VIDEOS, []) == (done.json["submitted"], done.json["succeeded"], done.json["warnings"])
     assert work_of_the_cluster()
     assert MARK not in done.stdout + done.stderr
+
+
+@pytest.mark.engine
+def test_a_cluster_worker_that_is_killed_gives_its_shard_back(scripted: ScriptedYard) -> None:
+    """A cluster that is there already, SIGKILL to one of its two workers in mid-shard: none lost, none twice."""
+    service, yard = scripted.service, scripted.yard
+    service.polls = 1_000_000
+    with dask_cluster(yard) as (address, workers):
+        command = yard.command("run", "yard", "--json")
+        yard.environment |= {"REELROUTE_TASK_RUNNER": "dask", "REELROUTE_CLUSTER_ADDRESS": address}
+        with subprocess.Popen(
+            command, cwd=yard.folder, env=yard.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            # A shard of three for the run itself, and one for each worker: the fourth is free.
+            until(lambda: len(service.jobs) == 9 or process.poll() is not None)
+            workers[0].kill()
+            service.polls = 0
+            stdout, stderr = process.communicate(timeout=400)
+
+    assert 0 == process.returncode, stderr
+    told = json.loads(stdout)
+    assert [(JobState.SUCCEEDED, 1)] * VIDEOS == [(job.state, job.attempts) for job in scripted.jobs()]
+    assert VIDEOS == len(service.jobs)
+    assert (VIDEOS, VIDEOS, VIDEOS) == (told["submitted"], told["succeeded"], told["delivered"]["results"])
+    assert work_of_the_cluster()
+    assert MARK not in stdout + stderr
+
+
+@pytest.mark.engine
+def test_a_run_that_is_stopped_takes_its_local_cluster_along(scripted: ScriptedYard) -> None:
+    """SIGTERM in mid-run: no process of it is left, the jobs stay at the service, and the next run collects them."""
+    service, yard = scripted.service, scripted.yard
+    service.polls = 1_000_000
+    yard.environment |= {"REELROUTE_TASK_RUNNER": "dask"}
+
+    ended = scripted.stopped(signal.SIGTERM, lambda: len(service.jobs) >= 6, "run", "yard", "--json")
+
+    assert 143 == ended.code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [] == [process.pid for process in psutil.process_iter() if process_of(yard, process)]
+    paid = len(service.jobs)
+    states = [job.state for job in scripted.jobs()]
+    assert paid == sum(state is not JobState.PLANNED for state in states)
+    service.polls = 0
+    again = run(scripted, "pool")
+
+    assert 0 == again.code, again.stderr
+    assert [(JobState.SUCCEEDED, 1)] * VIDEOS == [(job.state, job.attempts) for job in scripted.jobs()]
+    assert VIDEOS == len(service.jobs)
+
+
+def process_of(yard: Yard, process: psutil.Process) -> bool:
+    """Whether a process works for this yard: all of its have its home in their environment."""
+    with suppress(psutil.Error):
+        return process.environ().get("REELROUTE_HOME") == yard.env()["REELROUTE_HOME"]
+    return False
+
+
+@contextmanager
+def dask_cluster(yard: Yard) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and two workers as people start them; its address, and the workers."""
+    known = yard.folder / "scheduler.json"
+    options = ["--scheduler-file", str(known)]
+    commands = [
+        ["scheduler", *options, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"],
+        *[["worker", *options, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]] * 2,
+    ]
+    with ExitStack() as stack:
+        processes = []
+        for command in commands:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *command],
+                    cwd=yard.folder,
+                    env=yard.env(),
+                    stderr=stack.enter_context((yard.folder / f"dask-{len(processes)}.log").open("wb")),
+                )
+            )
+            stack.callback(process.kill)
+            processes.append(process)
+        until(known.is_file)
+        address = json.loads(known.read_text())["address"]
+        with distributed.Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address, processes[1:]
 
 
 @pytest.mark.engine

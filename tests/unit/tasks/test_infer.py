@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -129,6 +130,18 @@ def test_a_process_that_has_ended_is_dead_and_this_one_is_not() -> None:
     assert is_dead(f"{machine}:{ended.pid}:{rest.rpartition(':')[2]}")
     assert not is_dead(f"another-host/1:{ended.pid}:ab")
     assert not is_dead("garbage")
+
+
+def test_a_process_that_nobody_has_asked_about_is_dead_too() -> None:
+    """A worker's child that was killed is a zombie for as long as its parent does not look."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        machine, _, rest = new_owner().partition(":")
+        owner = f"{machine}:{process.pid}:{rest.rpartition(':')[2]}"
+        assert not is_dead(owner)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        assert is_dead(owner)
 
 
 def test_work_of_dead_runs_is_cleared_and_of_living_ones_kept(rig: Rig) -> None:
