@@ -151,7 +151,7 @@ def dask_cluster(yard: Yard) -> Iterator[tuple[str, list[subprocess.Popen[bytes]
         *[["worker", *options, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]] * 2,
     ]
     with ExitStack() as stack:
-        processes = []
+        processes: list[subprocess.Popen[bytes]] = []
         for command in commands:
             process = stack.enter_context(
                 subprocess.Popen(
@@ -165,7 +165,7 @@ def dask_cluster(yard: Yard) -> Iterator[tuple[str, list[subprocess.Popen[bytes]
             processes.append(process)
         until(known.is_file)
         address = json.loads(known.read_text())["address"]
-        with distributed.Client(address, timeout=60, set_as_default=False) as client:
+        with distributed.Client(address, timeout=60, set_as_default=False) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(2, timeout=60)
         yield address, processes[1:]
 
