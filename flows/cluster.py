@@ -8,6 +8,7 @@ cluster worker's own environment.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -134,7 +135,11 @@ def _runner(kind: str, address: str | None) -> Any:
         return DaskTaskRunner(cluster_kwargs={"threads_per_worker": 1, "dashboard_address": None})
     from prefect_ray import RayTaskRunner
 
-    return RayTaskRunner(address=address, init_kwargs={} if address else {"include_dashboard": False})
+    if address:
+        return RayTaskRunner(address=address)
+    # One of our own neither listens for other machines nor reports its use, unless it was told to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    return RayTaskRunner(init_kwargs={"include_dashboard": False, "_node_ip_address": "127.0.0.1"})
 
 
 def _connect(runner: Any) -> None:

@@ -87,7 +87,7 @@ def test_a_local_cluster_shares_a_large_run(scripted: ScriptedYard, kind: str) -
 
 @pytest.mark.engine
 def test_a_cluster_worker_that_is_killed_gives_its_shard_back(scripted: ScriptedYard) -> None:
-    """A cluster that is there already, SIGKILL to one of its two workers in mid-shard: none lost, none twice."""
+    """A cluster that was there already, SIGKILL to its worker of two shards of three: none lost, none twice."""
     service, yard = scripted.service, scripted.yard
     service.polls = 1_000_000
     with dask_cluster(yard) as (address, workers):
@@ -96,8 +96,9 @@ def test_a_cluster_worker_that_is_killed_gives_its_shard_back(scripted: Scripted
         with subprocess.Popen(
             command, cwd=yard.folder, env=yard.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
-            # A shard of three for the run itself, and one for each worker: the fourth is free.
-            until(lambda: len(service.jobs) == 9 or process.poll() is not None)
+            # A shard of three for the run itself, and one for each thread of the workers; every answer is noted.
+            until(lambda: len(service.jobs) == VIDEOS or process.poll() is not None)
+            until(lambda: all(job.state is JobState.SUBMITTED for job in scripted.jobs()) or process.poll() is not None)
             workers[0].kill()
             service.polls = 0
             stdout, stderr = process.communicate(timeout=400)
@@ -118,7 +119,14 @@ def test_a_run_that_is_stopped_takes_its_local_cluster_along(scripted: ScriptedY
     service.polls = 1_000_000
     yard.environment |= {"REELROUTE_TASK_RUNNER": "dask"}
 
-    ended = scripted.stopped(signal.SIGTERM, lambda: len(service.jobs) >= 6, "run", "yard", "--json")
+    # A shard for the run itself and one for each core, each with all of its jobs at the service.
+    hands = 1 + distributed.system.CPU_COUNT
+
+    def all_wait() -> bool:
+        states = [job.state for job in scripted.jobs()] if service.jobs else []
+        return states.count(JobState.SUBMITTED) == min(VIDEOS, 3 * hands)
+
+    ended = scripted.stopped(signal.SIGTERM, all_wait, "run", "yard", "--json")
 
     assert 143 == ended.code, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -143,12 +151,12 @@ def process_of(yard: Yard, process: psutil.Process) -> bool:
 
 @contextmanager
 def dask_cluster(yard: Yard) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers as people start them; its address, and the workers."""
+    """A scheduler, and workers of two threads and of one, as people start them; its address, and the workers."""
     known = yard.folder / "scheduler.json"
     options = ["--scheduler-file", str(known)]
     commands = [
         ["scheduler", *options, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"],
-        *[["worker", *options, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]] * 2,
+        *(["worker", *options, "--host", "127.0.0.1", "--nthreads", n, "--no-nanny", "--no-dashboard"] for n in "21"),
     ]
     with ExitStack() as stack:
         processes: list[subprocess.Popen[bytes]] = []
