@@ -15,6 +15,7 @@ from pathlib import Path
 import distributed
 import psutil
 import pytest
+from dask.system import CPU_COUNT
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import TaskRunSort
 
@@ -120,7 +121,7 @@ def test_a_run_that_is_stopped_takes_its_local_cluster_along(scripted: ScriptedY
     yard.environment |= {"REELROUTE_TASK_RUNNER": "dask"}
 
     # A shard for the run itself and one for each core, each with all of its jobs at the service.
-    hands = 1 + distributed.system.CPU_COUNT
+    hands = 1 + int(CPU_COUNT)
 
     def all_wait() -> bool:
         states = [job.state for job in scripted.jobs()] if service.jobs else []
