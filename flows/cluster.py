@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from time import monotonic
@@ -24,21 +24,23 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner
 
 from config.settings import Settings
-from flows.helper import help_with
+from flows.helper import help_with, leading
 from tasks.domain.errors import InputInvalid, ReelrouteError, ServiceUnavailable
 from tasks.policies import STEP
+from tasks.run import Run
 from tasks.unforeseen import discreet_step
 
 NAMES = {"dask": "Dask", "ray": "Ray"}
-# When every shard is done, tasks have nothing left to do but to end; those that wait for a free worker may not.
+# When every shard is done, or a cluster of our own is wound down, tasks have nothing left to do but to end;
+# those that wait for a free worker may not.
 ENDING_S = 10.0
 
 
 @task(name="shard", task_run_name="{shard}", **STEP)
 @discreet_step
-async def work_on_shard(pipeline: str, shard: str) -> int:
+async def work_on_shard(pipeline: str, shard: str, lead: str) -> int:
     """Work through a shard, then others of its batch that are free; return how many."""
-    return await help_with(pipeline, shard)
+    return await help_with(pipeline, shard, lead)
 
 
 @dataclass(slots=True)
@@ -49,24 +51,29 @@ class Cluster:
         runner: Prefect's task runner, connected.
         name: In words.
         pipeline: Name, or absolute path, of the pipeline.
+        run: The run whose shards it takes.
+        lead: What a cluster of our own follows; "" if it was there before, and goes on when the run is stopped.
         futures: Tasks that were started.
     """
 
     runner: TaskRunner[PrefectFuture[int]]
     name: str
     pipeline: str
+    run: Run
+    lead: str
     futures: list[PrefectFuture[int]] = field(default_factory=list)
 
     async def begin(self, shards: Sequence[str]) -> None:
         """Hand shards to the cluster; returns at once."""
         get_run_logger().info("%d shards go to %s", len(shards), self.name)
         for shard in shards:
-            given = {"pipeline": self.pipeline, "shard": shard}
+            given = {"pipeline": self.pipeline, "shard": shard, "lead": self.lead}
             self.futures.append(await asyncio.to_thread(self.runner.submit, work_on_shard, given))
 
     async def dismiss(self) -> list[str]:
         """Let tasks end that have nothing left to do; return what went wrong in any, each message once."""
-        until, problems = monotonic() + ENDING_S, dict[str, None]()
+        goes_on = self.run.stop.asked and not self.lead
+        until, problems = monotonic() + ENDING_S * (not goes_on), dict[str, None]()
         for future in self.futures:
             await asyncio.to_thread(future.wait, max(0.0, until - monotonic()))
             state = future.state
@@ -96,13 +103,14 @@ def _package(kind: str) -> str:
 
 
 @asynccontextmanager
-async def open_cluster(settings: Settings, pipeline: str) -> AsyncIterator[Cluster]:
+async def open_cluster(run: Run, pipeline: str) -> AsyncIterator[Cluster]:
     """Connect to the cluster of the settings, or start one of this machine's cores for the block.
 
     Raises:
         ServiceUnavailable: It cannot be reached or started.
         InputInvalid: Its package is not installed.
     """
+    settings = run.settings
     check_extra(settings)
     name = f"the {NAMES[settings.task_runner]} cluster"
     if settings.cluster_address:
@@ -120,7 +128,8 @@ async def open_cluster(settings: Settings, pipeline: str) -> AsyncIterator[Clust
                 hint="nothing was submitted: mend REELROUTE_CLUSTER_ADDRESS or set REELROUTE_TASK_RUNNER=pool",
             ) from None
         try:
-            yield Cluster(runner, name, pipeline)
+            async with nullcontext("") if settings.cluster_address else leading(run) as lead:
+                yield Cluster(runner, name, pipeline, run, lead)
         finally:
             await asyncio.to_thread(runner.__exit__, None, None, None)
 

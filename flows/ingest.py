@@ -9,7 +9,6 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from config.settings import Settings
 from flows.cluster import check_extra, open_cluster
 from flows.helper import place_independent
 from flows.pool import Pool
@@ -19,7 +18,7 @@ from flows.workers import Workers, count_places
 from tasks.discover import discover_videos
 from tasks.plan import plan_videos
 from tasks.report import Outcome, headline, report_run
-from tasks.run import open_run
+from tasks.run import Run, open_run
 
 
 @flow(name="ingest", flow_run_name="ingest {pipeline}", persist_result=False)
@@ -46,7 +45,7 @@ async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -
         todo = [*plan.reuse, *plan.todo]
         if not wait:
             await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)
-        elif len(plan.todo) > run.settings.shard_above and (helping := await _others(run.settings, pipeline)):
+        elif len(plan.todo) > run.settings.shard_above and (helping := await _others(run, pipeline)):
             async with helping as others:
                 await Sharing(run, plan, outcome, run.settings.shard_size, others).infer_all()
         else:
@@ -55,11 +54,11 @@ async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -
         return await report_run(run, found, plan, outcome)
 
 
-async def _others(settings: Settings, pipeline: str) -> AbstractAsyncContextManager[Others] | None:
+async def _others(run: Run, pipeline: str) -> AbstractAsyncContextManager[Others] | None:
     """Who can take a part of a large list: the settings' cluster, or else workers of the pool, if there are any."""
     known = place_independent(pipeline)
-    if settings.task_runner != "pool":
-        return open_cluster(settings, known)
+    if run.settings.task_runner != "pool":
+        return open_cluster(run, known)
     places = await count_places()
     return nullcontext(Workers(known, places)) if places else None
 

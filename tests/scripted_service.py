@@ -93,6 +93,7 @@ class ScriptedService:
         weather: Says how to misbehave in a call (named as for `script`) that nothing is scripted for, if at all.
         verdicts: job id -> what it says of the job instead of "done".
         bodies: job id -> what it gives instead of ``results``.
+        answers_after: Seconds from the creation of a job to the answer that names it.
         most_open: How many jobs were open at once, at most: created, and not told to be done.
     """
 
@@ -108,6 +109,7 @@ class ScriptedService:
         self.weather: Callable[[str], Fault | None] = lambda _: None
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.bodies: dict[str, bytes] = {}
+        self.answers_after = 0.0
         self.most_open = 0
         self._open_jobs: set[str] = set()
         self._script: dict[str, deque[Fault | None]] = defaultdict(deque)
@@ -201,7 +203,9 @@ class ScriptedService:
         asked = Asked(call, method, target, headers, body, digest.hexdigest())
         self.asked.append(asked)
         if fault is None:
-            return await self._send(writer, Fault(*self._work(asked)))
+            answer = Fault(*self._work(asked))
+            await asyncio.sleep(self.answers_after if call == "submit" else 0)
+            return await self._send(writer, answer)
         if fault.acts:
             self._work(asked)
         if fault.echoes:

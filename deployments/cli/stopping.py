@@ -72,6 +72,9 @@ class _Stoppable(Generic[T]):
         return running.result()
 
     def _work(self) -> T:
+        # A terminal sends Ctrl-C to every process. Those started from here on, such as a Prefect server of the
+        # run's own or a local cluster, inherit that they do not hear it: winding down needs them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         runner = asyncio.Runner()
         try:
             return runner.run(self._main())

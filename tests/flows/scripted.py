@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -49,7 +51,7 @@ class ScriptedYard:
         return path
 
     def stopped(self, number: int, when: Callable[[], bool], *arguments: str) -> Finished:
-        """Run a command, and send it a signal as soon as something has happened."""
+        """Run a command, and send it a signal as soon as something has happened; Ctrl-C goes to its children too."""
         with subprocess.Popen(
             self.yard.command(*arguments),
             cwd=self.yard.folder,
@@ -57,9 +59,10 @@ class ScriptedYard:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         ) as process:
             until(lambda: when() or process.poll() is not None)
-            process.send_signal(number)
+            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
             stdout, stderr = process.communicate(timeout=120)
         return Finished(process.returncode, stdout, stderr)
 

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
@@ -114,28 +115,29 @@ def test_a_cluster_worker_that_is_killed_gives_its_shard_back(scripted: Scripted
 
 
 @pytest.mark.engine
-def test_a_run_that_is_stopped_takes_its_local_cluster_along(scripted: ScriptedYard) -> None:
-    """SIGTERM in mid-run: no process of it is left, the jobs stay at the service, and the next run collects them."""
+@pytest.mark.parametrize(
+    ("kind", "number"), [("dask", signal.SIGTERM), ("ray", signal.SIGTERM), ("dask", signal.SIGINT)]
+)
+def test_a_run_that_is_stopped_winds_its_local_cluster_down(
+    scripted: ScriptedYard, kind: str, number: signal.Signals
+) -> None:
+    """Signals in mid-submission: every answer is noted, no process is left, and the next run collects the jobs."""
     service, yard = scripted.service, scripted.yard
-    service.polls = 1_000_000
-    yard.environment |= {"REELROUTE_TASK_RUNNER": "dask"}
+    service.polls, service.answers_after = 1_000_000, 2.0
+    yard.environment |= {"REELROUTE_TASK_RUNNER": kind}
 
     # A shard for the run itself and one for each core, each with all of its jobs at the service.
     hands = 1 + int(CPU_COUNT)
+    ended = scripted.stopped(number, lambda: len(service.jobs) == min(VIDEOS, 3 * hands), "run", "yard", "--json")
 
-    def all_wait() -> bool:
-        states = [job.state for job in scripted.jobs()] if service.jobs else []
-        return states.count(JobState.SUBMITTED) == min(VIDEOS, 3 * hands)
-
-    ended = scripted.stopped(signal.SIGTERM, all_wait, "run", "yard", "--json")
-
-    assert 143 == ended.code, ended.stderr
+    assert 128 + number == ended.code, ended.stderr
     assert "Traceback" not in ended.stderr
+    assert number.name == ended.json["interrupted"]
     assert [] == [process.pid for process in psutil.process_iter() if process_of(yard, process)]
     paid = len(service.jobs)
-    states = [job.state for job in scripted.jobs()]
-    assert paid == sum(state is not JobState.PLANNED for state in states)
-    service.polls = 0
+    known = Counter(job.state for job in scripted.jobs())
+    assert Counter({JobState.SUBMITTED: paid, JobState.PLANNED: VIDEOS - paid}) == known
+    service.polls, service.answers_after = 0, 0.0
     again = run(scripted, "pool")
 
     assert 0 == again.code, again.stderr

@@ -33,8 +33,10 @@ def test_a_run_that_waits_leaves_its_jobs_and_the_next_one_collects_them(
     scripted: ScriptedYard, number: signal.Signals
 ) -> None:
     """Stopped while it polls: exit code as shells count, a summary, nothing paid twice."""
-    service = scripted.service
+    service, environment = scripted.service, scripted.yard.environment
     service.polls = 1_000_000
+    if number is signal.SIGINT:  # with a Prefect server of the run's own, which is sent it too
+        environment |= {"PREFECT_API_URL": "", "PREFECT_HOME": str(scripted.yard.folder / "prefect")}
 
     ended = scripted.stopped(number, lambda: bool(service.calls("check")), "run", "yard", "--json")
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[4]
 
 # A flow that says when it is ready, and then does what its name says.
 PROGRAM = """
-import asyncio, signal, sys, time
+import asyncio, signal, subprocess, sys, time
 from deployments.cli import stopping
 from tasks.stop import stop
 
@@ -31,6 +31,15 @@ async def hangs():
 async def leaves_a_thread():
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
     return await waits()
+
+async def needs_a_child():
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read(); print('done')"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    child.stdout.readline()
+    await waits()
+    return child.communicate("", timeout=60)[0].strip()
 
 async def fails():
     await waits()
@@ -50,7 +59,7 @@ sys.exit(7)
 
 
 def run(flow: str, *signals: signal.Signals, longest_s: float = 60.0) -> tuple[int, list[str], str]:
-    """Run a flow, send it signals when it is ready; returns exit code, lines of stdout, and stderr."""
+    """Run a flow, send it and its children signals when it is ready; returns exit code, lines of stdout, and stderr."""
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, flow, str(longest_s)],
         cwd=ROOT,
@@ -58,6 +67,7 @@ def run(flow: str, *signals: signal.Signals, longest_s: float = 60.0) -> tuple[i
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -65,7 +75,7 @@ def run(flow: str, *signals: signal.Signals, longest_s: float = 60.0) -> tuple[i
         if signals:
             assert "ready\n" == process.stdout.readline()
         for number in signals:
-            process.send_signal(number)
+            os.killpg(process.pid, number)
             said += process.stderr.readline() if not said else ""  # it has been heard
         lines = process.stdout.read().splitlines()
         said += process.stderr.read()
@@ -98,8 +108,15 @@ def test_a_process_that_cannot_wind_down_is_ended(flow: str) -> None:
     assert lines == ([] if flow == "hangs" else ["ended by SIGTERM False"])
 
 
+def test_what_a_flow_has_started_does_not_hear_ctrl_c() -> None:
+    """A terminal sends it to every process; those that winding down needs, a Prefect server above all, go on."""
+    code, lines, said = run("needs_a_child", signal.SIGINT)
+
+    assert (7, ["done False"]) == (code, lines), said
+
+
 def test_a_flow_that_fails_while_it_winds_down_is_a_stopped_one() -> None:
-    """Ctrl-C takes a Prefect server of the run's own along: what breaks then is no news to anybody."""
+    """SIGTERM to all takes a Prefect server of the run's own along: what breaks then is no news to anybody."""
     code, lines, said = run("fails", signal.SIGTERM)
 
     assert (143, []) == (code, lines)
