@@ -8,9 +8,11 @@ cluster worker's own environment.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from time import monotonic
@@ -151,9 +153,24 @@ def _runner(kind: str, address: str | None) -> Any:
     return RayTaskRunner(init_kwargs={"include_dashboard": False, "_node_ip_address": "127.0.0.1"})
 
 
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Leave SIGTERM with who has it: Ray installs a handler that aborts the process three seconds later.
+
+    By the C library, since Python lets only the main thread do it.
+    """
+    libc, before = ctypes.CDLL(None), ctypes.create_string_buffer(1024)  # larger than any system's struct sigaction
+    libc.sigaction(signal.SIGTERM, None, before)
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGTERM, before, None)
+
+
 def _connect(runner: Any) -> None:
     """Enter the runner; Dask's connects only when it is first asked for its client."""
-    runner.__enter__()
+    with _sigterm_kept():
+        runner.__enter__()
     try:
         getattr(runner, "client", None)
     except BaseException:

@@ -115,12 +115,14 @@ class Stack:
             self.wait_for(name)
 
     def down(self) -> dict[str, int]:
-        """Stop everything as containers are stopped; service -> exit code of those that were still there."""
+        """Stop everything as containers are stopped; service -> exit code of those that were still there.
+
+        What depends on others goes before them, as compose does it: a worker whose server is away waits for it.
+        """
         running = {name: process for name, process in self.processes.items() if process.poll() is None}
-        for process in running.values():
-            process.send_signal(signal.SIGTERM)
         ended = {}
-        for name, process in running.items():
+        for name, process in reversed(running.items()):
+            process.send_signal(signal.SIGTERM)
             try:
                 ended[name] = process.wait(60)
             except subprocess.TimeoutExpired:
