@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from time import monotonic
 from typing import Any
 
@@ -169,6 +170,9 @@ def _sigterm_kept() -> Iterator[None]:
 
 def _connect(runner: Any) -> None:
     """Enter the runner; Dask's connects only when it is first asked for its client."""
+    # Ctrl-C is for us: we still need the workers while we wind up. Python's tracker lets it through when it starts.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with _sigterm_kept():
         runner.__enter__()
     try:
