@@ -7,11 +7,16 @@ import os
 import secrets
 import shutil
 import socket
+import uuid
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from config.settings import Settings
 from tasks.ledger.base import Ledger
+
+# The second tells apart machines that were started from one memory image.
+_MACHINE_IDS = ("/proc/sys/kernel/random/boot_id", "/etc/machine-id")
 
 
 def new_owner() -> str:
@@ -27,12 +32,34 @@ def is_dead(owner: str) -> bool:
 
 
 def _machine() -> str:
-    """Host and, where there is one, the namespace that process ids mean something in (containers)."""
+    """Where this process's id means something: host name, which boot of which machine, and process namespace.
+
+    The name alone is for people: two machines may have the same one. Ids of a boot are never the
+    same, and containers of one boot have namespaces of their own.
+    """
     try:
         space = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
     except OSError:
         space = 0
-    return f"{socket.gethostname()}/{space}"
+    return f"{socket.gethostname()}/{_boot()}/{space}"
+
+
+@cache
+def _boot() -> str:
+    """Which boot of which machine this is: 16 hex digits, which do not tell the ids that they are made of."""
+    ids = [_first_line(path) for path in _MACHINE_IDS]
+    if not ids[0]:
+        # Not Linux: the network card tells machines apart. Where there is none the number is random, and
+        # nobody is taken for dead: leases end by their time.
+        ids.append(f"{uuid.getnode():012x}")
+    return hashlib.sha256("\n".join(["reelroute", *ids]).encode()).hexdigest()[:16]
+
+
+def _first_line(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _runs(pid: int) -> bool:

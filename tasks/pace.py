@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
 from typing import Any
+
+# Linux's counts while the machine sleeps, as macOS's monotonic clock does and Linux's own does not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_time_s() -> float:
+    """Seconds since this machine started: setting its date changes nothing, and a sleep counts."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Pace:
     """A token bucket of one event loop: ``burst`` callers at once, then ``per_s`` each second.
 
     Args:
-        clock, sleep: Time, as in :class:`tasks.run.Run`.
+        timer: Seconds since some moment, which no change of the date moves.
+        sleep: As in :class:`tasks.run.Run`.
     """
 
     def __init__(
@@ -19,19 +28,19 @@ class Pace:
         per_s: float,
         *,
         burst: int,
-        clock: Callable[[], datetime],
+        timer: Callable[[], float],
         sleep: Callable[[float], Awaitable[Any]],
     ) -> None:
-        self._apart = timedelta(seconds=1 / per_s)
-        self._ahead = self._apart * (burst - 1)
-        self._clock = clock
+        self._apart_s = 1 / per_s
+        self._ahead_s = self._apart_s * (burst - 1)
+        self._timer = timer
         self._sleep = sleep
-        self._next = clock() - self._ahead
+        self._next = timer() - self._ahead_s
 
     async def turn(self) -> None:
         """Wait until it is our turn."""
-        now = self._clock()
-        mine = max(self._next, now - self._ahead)
-        self._next = mine + self._apart
+        now = self._timer()
+        mine = max(self._next, now - self._ahead_s)
+        self._next = mine + self._apart_s
         if mine > now:
-            await self._sleep((mine - now).total_seconds())
+            await self._sleep(mine - now)

@@ -38,7 +38,7 @@ from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
 from tasks.owner import bury_the_dead, clear_dead_work, new_owner, work_prefix, work_root
-from tasks.pace import Pace
+from tasks.pace import Pace, boot_time_s
 from tasks.places import check_places
 from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
@@ -70,6 +70,7 @@ class Run:
         started_at: When the run began; videos seen since then are in today's listing.
         lease: Term for which a job is ours without a sign of life.
         clock, sleep, chance: Time and randomness (a number in [0, 1)), replaceable in tests.
+        timer: Seconds for measuring how long something took: goes on evenly, whatever becomes of the date.
         stop: Whether the run has been asked to wind down.
         polls: The rate at which the service may be asked about jobs.
         submits: The rate at which it may be given jobs.
@@ -89,6 +90,7 @@ class Run:
         service: str,
         stores: Stores,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timer: Callable[[], float] = boot_time_s,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -105,13 +107,14 @@ class Run:
         self.started_at = clock()
         self.lease = max(SHORTEST_LEASE, 3 * pipeline.inference.poll_interval)
         self.clock = clock
+        self.timer = timer
         self.sleep = sleep
         self.chance = chance
         self.stop = stop.get() or Stop()
-        self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), clock=clock, sleep=self.pause)
+        self.polls = Pace(POLLS_PER_S, burst=int(POLLS_PER_S), timer=timer, sleep=self.pause)
         wanted = pipeline.inference
         rate = wanted.submits_per_second
-        self.submits = Pace(rate, burst=max(1, int(SUBMIT_BURST_S * rate)), clock=clock, sleep=self.pause)
+        self.submits = Pace(rate, burst=max(1, int(SUBMIT_BURST_S * rate)), timer=timer, sleep=self.pause)
         self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
         self._held = 0

@@ -56,13 +56,22 @@ def results(frames: Iterable[int] = (0, 5, 10), key: str = "oidv4") -> dict[str,
 
 @dataclass
 class Clock:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only when somebody sleeps, and a date that may be set meanwhile."""
 
     now: datetime = NOON
     slept: list[float] = field(default_factory=list)
+    jumped: timedelta = timedelta(0)
 
     def __call__(self) -> datetime:
         return self.now
+
+    def timer(self) -> float:
+        return (self.now - self.jumped - NOON).total_seconds()
+
+    def set_back(self, by: timedelta) -> None:
+        """Change the date; no time passes."""
+        self.now -= by
+        self.jumped -= by
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -172,6 +181,7 @@ class Rig:
             service="http://127.0.0.1:9",
             stores=Stores(pipeline),
             clock=self.clock,
+            timer=self.clock.timer,
             sleep=self.clock.sleep,
             chance=lambda: 0.5,
         )

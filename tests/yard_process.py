@@ -53,7 +53,7 @@ async def main(what: str, pipeline: str) -> None:
     """Go on until no job of the pipeline is open."""
     submitted = 0
     async with open_run(pipeline) as run:
-        run.submits = Pace(1000, burst=1000, clock=run.clock, sleep=run.pause)
+        run.submits = Pace(1000, burst=1000, timer=run.timer, sleep=run.pause)
         await asyncio.to_thread(record_listing, run)
         while jobs := await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, OPEN))):
             queue: asyncio.Queue[JobRecord] = asyncio.Queue()

@@ -64,7 +64,7 @@ def test_two_thousand_open_jobs_are_polled_for_an_hour_as_often_as_the_interval_
         loop = asyncio.get_running_loop()
         run.clock = lambda: NOON + timedelta(seconds=loop.time())
         run.sleep = asyncio.sleep
-        run.polls._clock = run.clock
+        run.polls._timer = loop.time
         jobs = [replace(job, job_id=f"job-{n}") for n in range(JOBS)]
         waiting = [asyncio.create_task(await_job(run, one)) for one in jobs]
         for seconds in (600.0, HOUR_S - 600.0):
@@ -95,8 +95,8 @@ def test_more_jobs_than_the_rate_allows_are_each_asked_less_often_and_all_alike(
         loop = asyncio.get_running_loop()
         run.clock = lambda: NOON + timedelta(seconds=loop.time())
         run.sleep = asyncio.sleep
-        run.polls._clock = run.clock
-        run.polls._apart = timedelta(seconds=1)  # one a second
+        run.polls._timer = loop.time
+        run.polls._apart_s = 1.0
         waiting = [asyncio.create_task(await_job(run, replace(job, job_id=f"job-{n}"))) for n in range(300)]
         await asyncio.sleep(HOUR_S / 2)
         run.stop.ask(signal.SIGTERM)

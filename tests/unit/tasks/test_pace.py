@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.pace import Pace
-from tests.rig import NOON
+from tasks.run import POLLS_PER_S
+from tests.rig import Rig
 from tests.virtual_time import run_virtually
 
 
@@ -18,7 +19,7 @@ def turns(per_s: float, burst: int, arrivals: list[float]) -> list[float]:
 
     async def call() -> list[float]:
         loop = asyncio.get_running_loop()
-        pace = Pace(per_s, burst=burst, clock=lambda: NOON + timedelta(seconds=loop.time()), sleep=asyncio.sleep)
+        pace = Pace(per_s, burst=burst, timer=loop.time, sleep=asyncio.sleep)
         got: list[float] = []
 
         async def caller(at: float) -> None:
@@ -54,3 +55,19 @@ def test_no_window_holds_more_than_the_burst_and_its_share(arrivals: list[float]
     for i, first in enumerate(got):
         for j in range(i, len(got)):
             assert j - i + 1 <= burst + (got[j] - first) * per_s + 1e-3
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting(rig: Rig) -> None:
+    """The machine's date goes an hour back while a run polls: the next question is due when it was."""
+
+    async def ask() -> list[float]:
+        run = rig.run()
+        for _ in range(int(POLLS_PER_S) + 1):
+            await run.polls.turn()
+        rig.clock.set_back(timedelta(hours=1))
+        await run.polls.turn()
+        return rig.clock.slept
+
+    waits = run_virtually(ask())
+
+    assert round(1 / POLLS_PER_S, 3) == round(max(waits), 3)
