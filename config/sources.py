@@ -20,7 +20,7 @@ class Source(Section):
     include: Annotated[
         tuple[Glob, ...],
         AfterValidator(not_empty),
-        Field(description="Only keys that match one of these. Default: every known video suffix."),
+        Field(description="Only keys that match one of these. Default: every known video suffix, in any case."),
         Allowed(f"a list of {GLOBS}"),
     ] = ()
     exclude: Annotated[tuple[Glob, ...], Field(description="And none of these."), Allowed(f"a list of {GLOBS}")] = ()

@@ -22,6 +22,7 @@ from tasks.plan import Plan, in_threads
 from tasks.policies import PATIENT_STEP, STEP
 from tasks.report import Outcome
 from tasks.run import Run
+from tasks.storage.filters import NOT_TAKEN
 from tasks.storage.registry import split_source_uri
 from tasks.unforeseen import discreet_step
 
@@ -70,8 +71,8 @@ async def look_up(run: Run, uploads: list[Upload]) -> Looked:
     looked = await asyncio.to_thread(record_batch, run, uploads)
     log = get_run_logger()
     log.info("%d uploads, %d videos, %d of them new", len(uploads), looked.found.videos, looked.found.new)
-    for reason, count in looked.found.left_out.items():
-        log.info("%d uploads left out: %s", count, reason)
+    for reason, count in looked.found.not_taken.items():
+        log.info("%d uploads not taken: %s", count, NOT_TAKEN.get(reason, reason))
     return looked
 
 
@@ -79,18 +80,18 @@ def record_batch(run: Run, uploads: list[Upload]) -> Looked:
     """As :func:`look_up`."""
     looked = Looked(Discovery(0, 0))
     videos: dict[str, VideoRef] = {}
-    left_out: Counter[str] = Counter()
+    not_taken: Counter[str] = Counter()
     for upload, found in in_threads(lambda upload: (upload, _look(run, upload)), uploads, LOOKS_AT_ONCE):
         if isinstance(found, VideoRef):
             videos[upload.key] = found
         else:
             looked.outcomes[upload.key] = found
-            left_out[found] += 1
+            not_taken[found] += 1
     rows = {upload: next(planned(iter([video]), run.spec)) for upload, video in videos.items()}
     unique = {key: (key, video, spec) for key, video, spec in rows.values()}
     new = run.ledger.plan(run.pipeline.name, unique.values(), run.started_at)
     looked.jobs = {upload: row[0] for upload, row in rows.items()}
-    looked.found = Discovery(len(unique), new, left_out, _warnings(left_out))
+    looked.found = Discovery(len(unique), new, not_taken, _warnings(not_taken))
     return looked
 
 
@@ -114,8 +115,8 @@ def _look(run: Run, upload: Upload) -> VideoRef | str:
     return VideoRef(uri=found.uri, version=found.version, size=found.size, modified=found.modified, name=name)
 
 
-def _warnings(left_out: Mapping[str, int]) -> tuple[str, ...]:
-    gone = left_out.get(GONE, 0)
+def _warnings(not_taken: Mapping[str, int]) -> tuple[str, ...]:
+    gone = not_taken.get(GONE, 0)
     return (f"{gone} uploads are gone: deleted or renamed before the run came to them",) if gone else ()
 
 

@@ -15,7 +15,8 @@ from tasks.domain.job import InferenceSpec, job_key
 from tasks.domain.video import VideoRef
 from tasks.policies import PATIENT_STEP
 from tasks.run import Run
-from tasks.storage.filters import Filter, Tally, select
+from tasks.storage.filters import NOT_TAKEN, Filter, Tally, select
+from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
 from tasks.unforeseen import discreet_step
 
@@ -27,13 +28,13 @@ class Discovery:
     Attributes:
         videos: How many videos match.
         new: How many of them the ledger did not know under this inference.
-        left_out: Reason -> how many objects were not taken.
+        not_taken: Reason (see :data:`tasks.storage.filters.NOT_TAKEN`) -> objects.
         warnings: Sentences worth showing, such as a source with no videos.
     """
 
     videos: int
     new: int
-    left_out: Counter[str] = field(default_factory=Counter)
+    not_taken: Counter[str] = field(default_factory=Counter)
     warnings: tuple[str, ...] = ()
 
 
@@ -44,6 +45,8 @@ async def discover_videos(run: Run) -> Discovery:
     found = await asyncio.to_thread(record_listing, run)
     log = get_run_logger()
     log.info("%d videos, %d of them new", found.videos, found.new)
+    for reason, count in sorted(found.not_taken.items()):
+        log.info("%d objects not taken: %s", count, NOT_TAKEN[reason])
     for warning in found.warnings:
         log.warning("%s", warning)
     return found
@@ -57,7 +60,7 @@ def record_listing(run: Run) -> Discovery:
     """
     listing = Listing(run.pipeline, run.stores, run.started_at)
     new = run.ledger.plan(run.pipeline.name, planned(listing, run.spec), run.started_at)
-    return Discovery(listing.videos, new, listing.left_out, tuple(listing.warnings))
+    return Discovery(listing.videos, new, listing.not_taken, tuple(listing.warnings))
 
 
 def planned(videos: Iterator[VideoRef], spec: InferenceSpec) -> Iterator[tuple[str, VideoRef, InferenceSpec]]:
@@ -71,13 +74,13 @@ class Listing(Iterator[VideoRef]):
 
     Attributes:
         videos: Given out so far.
-        left_out: Reason -> count of objects not taken.
-        warnings: One for each source that turned out empty.
+        not_taken: Reason -> objects.
+        warnings: One for each source that turned out empty, or in which case alone kept files out.
     """
 
     def __init__(self, pipeline: Pipeline, stores: Stores, now: datetime) -> None:
         self.videos = 0
-        self.left_out: Counter[str] = Counter()
+        self.not_taken: Counter[str] = Counter()
         self.warnings: list[str] = []
         self._videos = self._walk(pipeline, stores, now)
 
@@ -92,9 +95,14 @@ class Listing(Iterator[VideoRef]):
             for video in select(store.list(prefix), filter_of(source, now), name_prefix=label, tally=tally):
                 self.videos += 1
                 yield video
-            self.left_out += tally.left_out
+            self.not_taken += tally.not_taken
             if self.videos == before:
                 self.warnings.append(f"no videos in {source.uri}{_reasons(tally)}")
+            if missed := tally.not_taken["case"]:
+                self.warnings.append(
+                    f"{missed} files in {source.uri} match its include but for upper and lower case, and were not "
+                    "taken: write both, as in **/*.[mM][pP]4, or leave include out for every video suffix"
+                )
 
 
 def source_labels(pipeline: Pipeline) -> list[str]:
@@ -122,10 +130,13 @@ def filter_of(source: Source, now: datetime) -> Filter:
         modified_after=now - source.modified_within if source.modified_within else None,
         min_size=source.min_size,
         max_size=source.max_size,
+        prefix=split_source_uri(source.uri)[1],
     )
 
 
 def _reasons(tally: Tally) -> str:
-    if not tally.left_out:
+    if not tally.not_taken:
         return ": it is empty"
-    return ": " + ", ".join(f"{count} left out by {reason}" for reason, count in sorted(tally.left_out.items()))
+    return ": " + "; ".join(
+        f"{count} not taken: {NOT_TAKEN[reason]}" for reason, count in sorted(tally.not_taken.items())
+    )

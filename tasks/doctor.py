@@ -177,7 +177,7 @@ class _Examination:
         if video is not None:
             self._found.ok(subject, "list", f"{shown} has {video}")
         else:
-            looked = sum(tally.left_out.values())
+            looked = sum(tally.not_taken.values())
             message = f"{shown} has no video among its first {looked} objects" if looked else f"{shown} is empty"
             self._found.warn(subject, "list", message, "no_videos")
         return video

@@ -20,6 +20,7 @@ from tasks.log_guard import guard_logs
 from tasks.policies import PATIENT_STEP
 from tasks.preview import Preview, preview
 from tasks.run import inference_spec
+from tasks.storage.filters import NOT_TAKEN
 from tasks.stores import Stores
 from tasks.unforeseen import discreet_step
 
@@ -58,6 +59,7 @@ def markdown(name: str, found: Preview) -> str:
     rows: dict[str, object] = {"discovered": found.discovered, "to submit": estimate.videos}
     rows |= {"frames": estimate.frames, "video minutes": f"{estimate.minutes:.1f}", "cost": cost}
     rows |= {f"already {state}": count for state, count in sorted(found.known.items())}
+    rows |= {f"not taken: {NOT_TAKEN[reason]}": count for reason, count in sorted(found.not_taken.items())}
     rows |= {f"left out ({reason})": count for reason, count in found.left_out.items()}
     rows["cannot be inferred"] = len(found.failures)
     lines = [f"# {name} would submit {estimate.videos} videos", "", "| | |", "|---|---|"]

@@ -32,6 +32,7 @@ class Preview:
 
     Attributes:
         discovered: Videos in the sources.
+        not_taken: Reason -> objects in the sources that are not taken for videos to infer.
         known: Job state -> videos that the ledger has an answer (or a job) for; nothing to submit.
         reused: Videos that would take over the results of a copy.
         estimate: What the run would submit.
@@ -42,6 +43,7 @@ class Preview:
     """
 
     discovered: int = 0
+    not_taken: dict[str, int] = field(default_factory=dict)
     known: Counter[str] = field(default_factory=Counter)
     reused: int = 0
     estimate: Estimate = field(default_factory=Estimate)
@@ -96,7 +98,7 @@ def preview(
         elif _add(found, allowance, assessment):
             originals.add(key, video, content)
             firsts.add(video)
-    found.discovered = listing.videos
+    found.discovered, found.not_taken = listing.videos, dict(listing.not_taken)
     found.estimate = allowance.spent
     found.warnings[:0] = listing.warnings + _signing(pipeline, stores, firsts, now) + originals.warnings
     found.longest.sort(reverse=True)

@@ -21,6 +21,7 @@ from tasks.ledger.base import JobRecord
 from tasks.plan import Plan
 from tasks.policies import STEP
 from tasks.run import Run
+from tasks.storage.filters import NOT_TAKEN
 from tasks.unforeseen import discreet_step
 
 # Rows of the table that people search in the Prefect UI.
@@ -171,6 +172,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "unknown": unknown,
         "in_flight": standing.states[JobState.SUBMITTED] + standing.states[JobState.SUBMITTING],
         "elsewhere": outcome.elsewhere,
+        "not_taken": dict(found.not_taken),
         "left_out": dict(plan.left_out),
         "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
         "selections": outcome.selections,
@@ -214,6 +216,9 @@ def markdown(summary: dict[str, Any]) -> str:
     lines += ["| | videos |", "|---|---|"]
     counted = ("discovered", "skipped", "submitted", "succeeded", "reused", "failed", "unknown", "in_flight")
     lines += [f"| {name.replace('_', ' ')} | {summary[name]} |" for name in counted]
+    lines += [
+        f"| not taken: {NOT_TAKEN.get(reason, reason)} | {count} |" for reason, count in summary["not_taken"].items()
+    ]
     lines += [f"| left out by {reason} | {count} |" for reason, count in summary["left_out"].items()]
     lines += [f"| delivered to {route} | {count} |" for route, count in summary["delivered"].items()]
     if summary["failures"]:

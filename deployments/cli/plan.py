@@ -85,10 +85,13 @@ def show(found: Preview, printer: Printer) -> None:
     from rich.table import Table
 
     from tasks.domain.video import printable
+    from tasks.storage.filters import NOT_TAKEN
 
     estimate = found.estimate
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("discovered", str(found.discovered))
+    for reason, count in sorted(found.not_taken.items()):
+        table.add_row(f"not taken: {NOT_TAKEN[reason]}", str(count))
     for state, count in sorted(found.known.items()):
         table.add_row(f"already {state}", str(count))
     if found.reused:

@@ -92,12 +92,15 @@ def show(summary: dict[str, Any], printer: Printer) -> None:
 
     from tasks.domain.video import printable
     from tasks.report import headline
+    from tasks.storage.filters import NOT_TAKEN
 
     console = printer.console
     table = Table(show_header=False, box=None, pad_edge=False)
     for name in ("discovered", "skipped", "submitted", "succeeded", "reused", "failed", "unknown", "in_flight"):
         if summary[name] or name in ("discovered", "submitted", "failed"):
             table.add_row(name.replace("_", " "), str(summary[name]))
+    for reason, count in summary["not_taken"].items():
+        table.add_row(f"not taken: {NOT_TAKEN.get(reason, reason)}", str(count))
     for reason, count in summary["left_out"].items():
         table.add_row(f"left out ({reason})", str(count))
     for route, count in summary["delivered"].items():

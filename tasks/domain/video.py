@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
-# The containers that the hosted Video Inference API takes, and those that PyAV reads besides.
+# The containers that the hosted Video Inference API takes.
 HOSTED_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".webm"})
-VIDEO_SUFFIXES = HOSTED_SUFFIXES | {".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".hevc"}
+# Those, and what PyAV reads besides: of phones and cameras, broadcast, discs, the web and bare streams. Not among
+# them: .lrv and .lrf, which action cameras and drones write beside each video as a small copy of it.
+VIDEO_SUFFIXES = HOSTED_SUFFIXES | {
+    *(".mov", ".qt", ".m4v", ".3gp", ".3g2", ".insv", ".mts", ".m2ts", ".m2t", ".ts", ".tod", ".dv"),
+    *(".mxf", ".mpg", ".mpeg", ".mpe", ".m2v", ".m1v", ".vob", ".divx", ".xvid"),
+    *(".ogv", ".ogm", ".flv", ".f4v", ".wmv", ".asf", ".rm", ".rmvb", ".wtv"),
+    *(".y4m", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpg", ".mjpeg", ".ivf"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,12 @@ class VideoRef:
     def __str__(self) -> str:
         """The name with control characters escaped, fit for a log line."""
         return printable(self.name)
+
+
+def has_video_suffix(key: str) -> bool:
+    """Tell whether the last part of a key ends as videos do, in any case, and is more than a suffix."""
+    stem, dot, suffix = key.rsplit("/", 1)[-1].rpartition(".")
+    return bool(stem and dot) and f".{suffix.lower()}" in VIDEO_SUFFIXES
 
 
 def printable(text: str) -> str:

@@ -35,6 +35,8 @@ class ObjectInfo:
         storage_class: Class or access tier in the store's own word, such as ``GLACIER`` or
             ``Cool``; "" for the store's usual one and where there are none.
         archived: It is listed, but must be restored before anyone can read it.
+        unreadable: It is there and cannot be read from here: a link out of the root or to nowhere, or a
+            folder (its key ends with a slash) that is not ours to see. Its other values say nothing.
     """
 
     key: str
@@ -44,6 +46,7 @@ class ObjectInfo:
     modified: datetime
     storage_class: str = ""
     archived: bool = False
+    unreadable: bool = False
 
 
 class Storage(Protocol):

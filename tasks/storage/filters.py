@@ -1,30 +1,37 @@
 """Which of the listed objects are videos that a source wants: pure, no I/O.
 
-Globs are matched against the whole key below the source's root, case-sensitively as keys are:
-
-    *        any run of characters within one folder
-    ?        one character, not a slash
-    [a-z]    one of these; [!a-z] one of the others
-    **       any run of characters, slashes too; ``**/`` also stands for no folder at all,
-             so ``**/*.mp4`` finds ``clip.mp4`` at the top
-
-The default, every known video suffix, takes any case: cameras write ``.MP4``.
+Globs (:mod:`tasks.storage.globs`) are matched against the whole key below the source's root,
+case-sensitively as keys are. The default, every known video suffix, takes any case: cameras write ``.MP4``.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 
-from tasks.domain.errors import InputInvalid
-from tasks.domain.video import VIDEO_SUFFIXES, VideoRef, printable
+from tasks.domain.video import VideoRef, has_video_suffix
 from tasks.storage.base import ObjectInfo
+from tasks.storage.globs import compile_glob
+from tasks.storage.not_footage import not_footage
 
-_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[(?P<set>!?\]?[^\]]*)\]|.", re.DOTALL)
+# Why an object is not taken -> the same in words.
+NOT_TAKEN = {
+    "unreadable": "a link that leads outside or nowhere, or not ours to see",
+    "marker": "a folder's placeholder",
+    "suffix": "no video by its suffix",
+    "include": "matches no include",
+    "case": "matches an include but for upper and lower case",
+    "exclude": "matches an exclude",
+    "hidden": "hidden, or in a hidden folder",
+    "system": "in a recycle bin or another folder of a system's own",
+    "unfinished": "a part of a file that is still on its way",
+    "age": "not changed recently enough",
+    "size": "too small or too large",
+    "archived": "must be restored before it can be read",
+    "empty": "empty, and no video by its suffix",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,7 @@ class Filter:
         exclude: Globs, none of which may match.
         modified_after: Timezone-aware; objects changed at or after it pass.
         min_size, max_size: Bytes, both inclusive.
+        prefix: What the source itself names of the keys, up to the middle of a name.
 
     Raises:
         InputInvalid: A glob cannot be read.
@@ -47,6 +55,7 @@ class Filter:
     modified_after: datetime | None = None
     min_size: int | None = None
     max_size: int | None = None
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         for glob in self.include + self.exclude:
@@ -58,6 +67,8 @@ class Filter:
         An empty file with a video's suffix is wanted: it is somebody's failed upload, and
         belongs in the list of bad videos rather than in silence.
         """
+        if found.unreadable:
+            return "unreadable"
         if found.key.endswith("/"):
             return "marker"
         if reason := self._reason_against_name(found.key):
@@ -68,32 +79,30 @@ class Filter:
             return "size"
         if found.archived:
             return "archived"
-        return "empty" if not found.size and not _has_video_suffix(found.key) else ""
+        return "empty" if not found.size and not has_video_suffix(found.key) else ""
 
     def _reason_against_name(self, key: str) -> str:
-        if not self.include:
-            if not _has_video_suffix(key):
-                return "suffix"
-        else:
-            matching = [glob for glob in self.include if compile_glob(glob).match(key)]
-            if not matching:
-                return "include"
-            if all(_names_a_place(glob) for glob in matching) and not _has_video_suffix(key):
-                return "suffix"
-        return "exclude" if any(compile_glob(glob).match(key) for glob in self.exclude) else ""
+        matching = [glob for glob in self.include if compile_glob(glob).matches(key)]
+        if self.include and not matching:
+            nearly = any(compile_glob(glob, ignore_case=True).matches(key) for glob in self.include)
+            return "case" if nearly else "include"
+        mishap = not_footage(key, matching, self.prefix)
+        if mishap == "unfinished":
+            return mishap
+        if all(_names_a_place(glob) for glob in matching) and not has_video_suffix(key):
+            return "suffix"
+        return "exclude" if any(compile_glob(glob).matches(key) for glob in self.exclude) else mishap
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one selection: what was kept, and what was left out, by reason.
+    """Counts of one selection: what was kept, and what was not taken, by reason.
 
-    Reasons are ``marker`` (a folder's placeholder), ``suffix``, ``include``, ``exclude``,
-    ``age``, ``size``, ``archived`` (wanted, but in a tier that must be restored before it can be
-    read) and ``empty`` (no bytes, and no video by its name).
+    Reasons are the keys of :data:`NOT_TAKEN`.
     """
 
     kept: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    not_taken: Counter[str] = field(default_factory=Counter)
 
 
 def select(
@@ -108,7 +117,7 @@ def select(
     tally = tally or Tally()
     for found in objects:
         if reason := wanted.reason_against(found):
-            tally.left_out[reason] += 1
+            tally.not_taken[reason] += 1
             continue
         tally.kept += 1
         yield VideoRef(
@@ -120,44 +129,5 @@ def select(
         )
 
 
-@lru_cache(maxsize=1024)
-def compile_glob(glob: str) -> re.Pattern[str]:
-    """Translate a glob to a pattern for ``match`` on whole keys.
-
-    Raises:
-        InputInvalid: It is empty, or has a bracket that does not close or a range that runs backwards.
-    """
-    if not glob:
-        raise InputInvalid("an empty glob matches nothing", hint="leave it out, or write **")
-    # Runs of **/ say the same as one and would make the pattern slow.
-    tokens = _TOKEN.finditer(re.sub(r"(\*\*/)+", "**/", glob))
-    try:
-        return re.compile("".join(_pattern(token) for token in tokens) + r"\Z", re.DOTALL)
-    except re.error:
-        raise InputInvalid(
-            f"the glob {printable(glob)!r} has a bracket that cannot be read", hint="write [[] for a bracket itself"
-        ) from None
-
-
-def _pattern(token: re.Match[str]) -> str:
-    text = token[0]
-    if text == "**/":
-        return "(?:.*/)?"
-    if text in ("**", "*", "?"):
-        return {"**": ".*", "*": "[^/]*", "?": "[^/]"}[text]
-    if (members := token["set"]) is not None:
-        negated = members.startswith("!")
-        escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", members.removeprefix("!"))
-        return f"(?!/)[{'^' if negated else ''}{escaped}]"
-    if text == "[":
-        raise re.error("unclosed bracket")
-    return re.escape(text)
-
-
 def _names_a_place(glob: str) -> bool:
     return glob.rsplit("/", 1)[-1] in ("*", "**")
-
-
-def _has_video_suffix(key: str) -> bool:
-    stem, dot, suffix = key.rsplit("/", 1)[-1].rpartition(".")
-    return bool(stem and dot) and f".{suffix.lower()}" in VIDEO_SUFFIXES

@@ -83,7 +83,7 @@ class LocalStorage:
         walk = Walk(os.fsencode(self._real), _encoded(prefix))
         try:
             for key, found in walk:
-                yield self._info(os.fsdecode(key), found)
+                yield self._info(os.fsdecode(key), found) if found else self._unreadable(os.fsdecode(key))
         except OSError as error:
             problem = translate(error, "list", self.root)
             if not isinstance(problem, ObjectMissing):
@@ -262,6 +262,9 @@ class LocalStorage:
 
     def _info(self, key: str, found: os.stat_result) -> ObjectInfo:
         return ObjectInfo(key, self.root + key, atomic.version_of(found), found.st_size, _moment(found.st_mtime_ns))
+
+    def _unreadable(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key, self.root + key, "", 0, _moment(0), unreadable=True)
 
     def _root_missing(self) -> LocationMissing:
         shown = printable(self._root)

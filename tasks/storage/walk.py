@@ -22,8 +22,8 @@ class Walk:
     """One pass over the regular files below ``root`` whose key starts with ``prefix``.
 
     Symlinks to files inside the root are listed like files. Links to folders (which would list
-    the same files twice, or for ever), out of the root or to nowhere are left out, as are
-    folders and files that cannot be looked at; what was left out is logged, and never ends the walk.
+    the same files twice, or for ever), out of the root or to nowhere come without a stat, as do
+    folders and files that cannot be looked at; they are logged, and never end the walk.
 
     Attributes:
         root: The folder, every symlink resolved, without trailing slash.
@@ -35,8 +35,8 @@ class Walk:
     left_out: int = 0
     first_left_out: bytes = b""
 
-    def __iter__(self) -> Iterator[tuple[bytes, os.stat_result]]:
-        """Yield each file's key and stat, in byte order of the keys.
+    def __iter__(self) -> Iterator[tuple[bytes, os.stat_result | None]]:
+        """Yield each file's key and stat, in byte order of the keys; None for what cannot be looked at.
 
         Raises:
             OSError: The root itself cannot be listed.
@@ -48,10 +48,16 @@ class Walk:
                 pending.pop()
                 continue
             key = folder + names.pop()
-            if key.endswith(b"/"):
-                pending.append((key, self._names_or_nothing(key)))
-            elif found := self._file(key):
-                yield key, found
+            try:
+                if key.endswith(b"/"):
+                    pending.append((key, self._names(key)))
+                elif found := self._file(key):
+                    yield key, found
+            except FileNotFoundError:  # gone since its folder was read
+                continue
+            except OSError as error:
+                self._note(key, error)
+                yield key, None
         if self.left_out:
             log.warning(
                 "left out %d files below %s: links to folders, outside or nowhere, or not ours to see; the first is %s",
@@ -78,25 +84,18 @@ class Walk:
     def _leads_to_prefix(self, key: bytes, is_folder: bool) -> bool:
         return key.startswith(self.prefix) or (is_folder and self.prefix.startswith(key))
 
-    def _names_or_nothing(self, folder: bytes) -> list[bytes]:
-        try:
-            return self._names(folder)
-        except OSError as error:
-            log.warning("left out the folder %s: %s", _shown(self.root + b"/" + folder), error.strerror)
-            return []
+    def _note(self, key: bytes, error: OSError) -> None:
+        if key.endswith(b"/"):
+            log.warning("left out the folder %s: %s", _shown(self.root + b"/" + key), error.strerror)
+        else:
+            self.left_out += 1
+            self.first_left_out = self.first_left_out or key
 
     def _file(self, key: bytes) -> os.stat_result | None:
         path = self.root + b"/" + key
-        try:
-            found = os.lstat(path)
-            if stat.S_ISLNK(found.st_mode):
-                found = self._linked_file(path)
-        except FileNotFoundError:  # gone since its folder was read
-            return None
-        except OSError:
-            self.left_out += 1
-            self.first_left_out = self.first_left_out or key
-            return None
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            found = self._linked_file(path)
         return found if stat.S_ISREG(found.st_mode) else None
 
     def _linked_file(self, link: bytes) -> os.stat_result:

@@ -59,7 +59,7 @@ def test_what_is_not_to_be_inferred_has_an_outcome(rig: Rig) -> None:
     looked = record_batch(run, [upload(rig, "gone.mp4"), upload(rig, "notes.txt"), elsewhere])
     assert ["gone", "suffix", "place"] == list(looked.outcomes.values())
     assert ({}, 0) == (looked.jobs, looked.found.videos)
-    assert {"gone": 1, "suffix": 1, "place": 1} == dict(looked.found.left_out)
+    assert {"gone": 1, "suffix": 1, "place": 1} == dict(looked.found.not_taken)
     assert ["1 uploads are gone: deleted or renamed before the run came to them"] == list(looked.found.warnings)
     assert looked.outcomes == settle(run, looked, Plan())
     run.ledger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from config.load import load_pipeline
-from tasks.discover import record_listing, source_labels
+from tasks.discover import Listing, record_listing, source_labels
 from tasks.domain.errors import LocationMissing
-from tests.rig import Rig
+from tasks.dry_run import markdown as dry_run_markdown
+from tasks.plan import Plan
+from tasks.preview import preview
+from tasks.report import Outcome, Standing, markdown, summarise
+from tasks.stores import Stores
+from tests.rig import NOON, Rig
 
 TWO = """
 name: two
@@ -60,7 +66,7 @@ def test_an_empty_source_is_told(rig: Rig) -> None:
 
     assert 0 == found.videos
     assert 1 == len(found.warnings)
-    assert "1 left out" in found.warnings[0]
+    assert "1 not taken: no video by its suffix" in found.warnings[0]
 
 
 def test_a_missing_folder_ends_the_run(rig: Rig) -> None:
@@ -100,3 +106,40 @@ def test_only_recent_videos_are_taken_when_asked(rig: Rig) -> None:
     rig.clock.now += timedelta(hours=2)
 
     assert 0 == record_listing(rig.run()).videos
+
+
+def test_what_is_not_taken_is_counted_and_shown_everywhere(rig: Rig) -> None:
+    """By reason: in the listing, in `plan` and its JSON, in the summary of a run and its report."""
+    for name in ("._a.mp4", ".Trash-1000/b.mp4", "@eaDir/c.mp4", "d.mp4.part", "E.MKV", "notes.txt"):
+        (rig.videos / name).parent.mkdir(exist_ok=True)
+        (rig.videos / name).write_bytes(b"x")
+    (rig.videos / "gone.mp4").symlink_to("nowhere")
+    (rig.videos / "E.MKV").unlink()
+    expected = {"hidden": 2, "system": 1, "unfinished": 1, "suffix": 1, "unreadable": 1}
+    run = rig.run()
+
+    found = record_listing(run)
+    seen = preview(run.pipeline, run.spec, run.stores, run.ledger, run.clock())
+    summary = summarise(run, found, Plan(), Outcome(), Standing())
+
+    assert 2 == found.videos
+    assert expected == found.not_taken == seen.not_taken == summary["not_taken"]
+    assert expected == json.loads(json.dumps(seen.as_json("yard")))["not_taken"]
+    for text in (markdown(summary), dry_run_markdown("yard", seen)):
+        assert "| not taken: hidden, or in a hidden folder | 2 |" in text
+
+
+def test_names_that_miss_an_include_by_their_case_are_told(tmp_path: Path, rig: Rig) -> None:
+    """Cameras write capitals, people do not: a night without them must not look like a quiet night."""
+    (rig.videos / "C.MP4").write_bytes(b"x")
+    file = tmp_path / "two.yaml"
+    two = TWO.format(a=rig.videos, b=tmp_path).replace(f'"{rig.videos}"', f'"{rig.videos}"\n    include: ["*.mp4"]')
+    file.write_text(two.replace(f'- uri: "{tmp_path}"', f'- uri: "{tmp_path}"\n    include: ["videos/*.mp4"]'))
+    pipeline = load_pipeline(str(file))
+    listing = Listing(pipeline, Stores(pipeline), NOON)
+
+    assert 2 == len(list(listing))
+    assert 2 == listing.not_taken["case"]
+    assert [f"1 files in {source.uri}" for source in pipeline.sources] == [
+        w.partition(" match")[0] for w in listing.warnings
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -87,7 +89,11 @@ def test_a_signed_url_is_not_shown() -> None:
 
 
 def test_the_hosted_service_takes_a_part_of_what_we_read() -> None:
-    """Suffixes are lower case and begin with a dot; mov is ours alone."""
+    """Suffixes are lower case and begin with a dot; mov is ours alone; the documentation lists them all."""
     assert HOSTED_SUFFIXES < VIDEO_SUFFIXES
+    text = (Path(__file__).parents[4] / "config" / "README.md").read_text()
+    told = re.search(r"What is taken for a video.*?`\.hevc`", text, re.DOTALL)
+    assert told
+    assert VIDEO_SUFFIXES == set(re.findall(r"`(\.\w+)`", told[0]))
     assert ".mov" in VIDEO_SUFFIXES - HOSTED_SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in VIDEO_SUFFIXES)

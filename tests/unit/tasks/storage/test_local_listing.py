@@ -60,7 +60,7 @@ def test_only_regular_files_are_objects(root: Path, store: LocalStorage) -> None
 def test_links_are_followed_to_files_inside_the_root_only(
     root: Path, store: LocalStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A link to a file of ours is listed with that file's size; others are left out, and counted once."""
+    """A link to a file of ours is listed with that file's size; others are marked as unreadable, and logged once."""
     (root.parent / "outside.mp4").write_bytes(b"secret")
     store.write("sub/real.mp4", b"12345")
     (root / "inside.mp4").symlink_to(root / "sub/real.mp4")
@@ -71,8 +71,10 @@ def test_links_are_followed_to_files_inside_the_root_only(
     (root / "again").symlink_to(root / "sub")
     (root / "sub/up").symlink_to(root)
     with caplog.at_level(logging.WARNING):
-        listed = {found.key: found.size for found in store.list()}
+        found = list(store.list())
+    listed = {item.key: item.size for item in found if not item.unreadable}
     assert {"inside.mp4": 5, "relative.mp4": 5, "sub/real.mp4": 5} == listed
+    assert {"outside.mp4", "nowhere.mp4", "self.mp4", "again", "sub/up"} == {i.key for i in found if i.unreadable}
     assert ["left out 5 files"] == [record.getMessage()[:16] for record in caplog.records]
 
 
@@ -88,14 +90,15 @@ def test_a_root_that_is_a_link_is_a_root(root: Path) -> None:
 def test_a_folder_that_cannot_be_read_does_not_end_the_listing(
     open_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is locked is left out with a warning that names it; the rest is listed."""
+    """What is locked is marked as unreadable, with a warning that names it; the rest is listed."""
     store = LocalStorage(open_root)
     for name in ("a/1", "locked/2", "unsearchable/3", "z/4"):
         store.write(name, b"x")
     (open_root / "locked").chmod(0)
     (open_root / "unsearchable").chmod(0o444)
     with as_nobody(), caplog.at_level(logging.WARNING):
-        assert ["a/1", "z/4"] == keys(store)
+        found = [(item.key, item.unreadable) for item in store.list()]
+    assert [("a/1", False), ("locked/", True), ("unsearchable/3", True), ("z/4", False)] == found
     assert 2 == len(caplog.records)
     assert "locked" in caplog.records[0].getMessage()
     assert "unsearchable/3" in caplog.records[1].getMessage()

@@ -114,7 +114,7 @@ def test_archived_objects_and_markers_are_left_out_with_a_count(store: S3Storage
         s3.client.put_object(Bucket=bucket, Key=marker, Body=b"")
     tally = Tally()
     assert ["0.mp4", "1.mp4", "2.mp4"] == [video.name for video in select(store.list(), Filter(), tally)]
-    assert {"archived": 2, "marker": 1} == tally.left_out
+    assert {"archived": 2, "marker": 1} == tally.not_taken
     listed = {found.key: found for found in store.list()}
     assert ["", "STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] == [
         listed[f"{number}.mp4"].storage_class for number in range(5)
