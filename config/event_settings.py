@@ -17,8 +17,7 @@ from config.fields import Allowed, Count, PositiveDuration
 from config.problems import refuse_value
 from config.settings import read_environment
 from config.units import DURATIONS
-
-SHORTEST_KEY = 16
+from tasks.domain.keys import SHORTEST_KEY, is_hard_to_guess
 
 
 def _split(value: object) -> object:
@@ -39,7 +38,7 @@ def _key(secret: SecretStr | None) -> SecretStr | None:
     text = secret.get_secret_value().strip() if secret else ""
     if not text:
         return None
-    if len(text) < SHORTEST_KEY or not text.isascii() or not text.isprintable():
+    if not is_hard_to_guess(text):
         raise refuse_value("is no key that is hard to guess")
     return SecretStr(text)
 

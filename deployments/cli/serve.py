@@ -26,10 +26,16 @@ def root() -> None:
 
 @app.command("inference")
 def inference(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 9001,
     api_key: Annotated[
-        str, typer.Option(envvar="ROBOFLOW_API_KEY", help="Key that requests must carry.", show_default=False)
+        str,
+        typer.Option(
+            envvar="ROBOFLOW_API_KEY",
+            help="Key that requests must carry. Better in the variable: command lines are in the process list.",
+            show_default=False,
+        ),
     ] = "",
     allow_folder: Annotated[
         list[Path] | None, typer.Option(help="Folder whose files may be named as input; repeatable.")
@@ -70,6 +76,7 @@ def inference(
         port,
         ours,
         Printer(as_json=as_json),
+        warning=_of_shown_key(context),
         exit_with_parent=exit_with_parent,
     )
 
@@ -100,6 +107,7 @@ def run_service(
     settings: Settings,
     printer: Printer,
     *,
+    warning: str = "",
     exit_with_parent: bool = False,
 ) -> None:
     """Log to stderr as the settings say, serve until a signal, and tell the address once it answers."""
@@ -110,6 +118,9 @@ def run_service(
 
     log_to_stderr(settings.log_level, settings.log_format)
     log = logging.getLogger("reelroute.serve")
+
+    if warning:
+        log.warning("%s", warning)
 
     def ready(url: str) -> None:
         log.info("%s at %s", name, url, extra={"url": url})
@@ -145,7 +156,7 @@ def events(
     from deployments.services.exposure import is_loopback
 
     others = not is_loopback(host)
-    check_exposure(wanted, host)
+    check_exposure(wanted, host, settings.metrics_key.get_secret_value() if settings.metrics_key else "")
     run_service(
         "upload-event service",
         lambda: create_app(build_service(settings, wanted, watched_by_others=others)),
@@ -155,6 +166,14 @@ def events(
         Printer(as_json=as_json),
         exit_with_parent=exit_with_parent,
     )
+
+
+def _of_shown_key(context: typer.Context) -> str:
+    """A warning if the key was given where others on this machine read it, else ""."""
+    source = context.get_parameter_source("api_key")
+    if source is None or source.name != "COMMANDLINE":
+        return ""
+    return "everybody on this machine can read --api-key in the process list: set ROBOFLOW_API_KEY instead"
 
 
 def named_files(pairs: list[str]) -> dict[str, Path]:

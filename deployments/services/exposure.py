@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from tasks.domain.errors import AuthRefused, InputInvalid
+from tasks.domain.keys import SHORTEST_KEY, is_hard_to_guess
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,20 +28,24 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse_open_address(host: str, key: str, *, service: str, variable: str) -> None:
-    """Let a service listen beyond loopback only if callers need its key.
+    """Let a service listen beyond loopback only if callers need its key, and the key is hard to guess.
 
     Args:
         service: What to call it in the message.
         variable: The environment variable that sets the key.
 
     Raises:
-        InputInvalid: ``host`` can be reached from other machines and there is no key.
+        InputInvalid: ``host`` can be reached from other machines, and there is no key or a weak one.
     """
-    if key.strip() or is_loopback(host):
+    if is_loopback(host):
         return
+    if is_hard_to_guess(key.strip()):
+        return
+    how = "with a key that can be guessed" if key.strip() else "without a key, open to whoever reaches this machine"
     raise InputInvalid(
-        f"the {service} would listen on {host or 'every address'} without a key, open to whoever reaches this machine",
-        hint=f"set {variable}, or listen on 127.0.0.1",
+        f"the {service} would listen on {host or 'every address'} {how}",
+        hint=f"set {variable} to {SHORTEST_KEY} ASCII characters or more (`openssl rand -hex 16` makes them), "
+        "or listen on 127.0.0.1",
     )
 
 

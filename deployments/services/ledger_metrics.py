@@ -18,6 +18,7 @@ from deployments.services.exposure import require_key
 from deployments.services.health import Health, add_health
 from deployments.services.metrics import Metrics, add_metrics
 from deployments.services.probe import Probe
+from deployments.services.refusals import add_slow_refusals, note_refusal
 from tasks.domain.errors import AuthRefused, ReelrouteError
 from tasks.domain.job import DeliveryState, JobState
 from tasks.ledger.base import Ledger
@@ -41,11 +42,13 @@ def create_app(ledger_url: str, key: str) -> FastAPI:
     add_health(app, Health({"ledger": watch.check}))
     add_metrics(app, Metrics(watch), (lambda request: require_key(request, key)) if key else None)
     app.add_exception_handler(AuthRefused, _refuse)
+    add_slow_refusals(app)
     return app
 
 
-def _refuse(_: Request, error: Exception) -> JSONResponse:
+def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AuthRefused)  # noqa: S101 (registered for these only)
+    note_refusal(request, error.message)
     return JSONResponse({"error": error.code, "message": error.message, "hint": error.hint}, 401)
 
 

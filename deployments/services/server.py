@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 import uvicorn
 from fastapi import FastAPI
 
+from deployments.services.connections import BoundedProtocol, most_connections, raise_file_limit
 from tasks.domain.errors import InputInvalid
 
 # Open downloads get this long when we stop; whoever is cut off asks again.
@@ -40,6 +41,7 @@ def serve(
     Raises:
         InputInvalid: The port cannot be used.
     """
+    raise_file_limit()
     listener = _listen(host, port)
     with contextlib.closing(listener):
         config = uvicorn.Config(
@@ -47,6 +49,9 @@ def serve(
             access_log=False,  # it would show query strings: keys and signatures
             log_config=None,
             loop="asyncio",
+            http=BoundedProtocol,
+            ws="none",
+            backlog=most_connections(),  # so many are accepted before any is looked at
             timeout_graceful_shutdown=_GRACE_S,
         )
         server = _Server(config, lambda: on_ready(_url_of(host, listener)))

@@ -47,9 +47,9 @@ def sample_indices(fps: Fraction, infer_fps: float) -> Iterator[int]:
         InputInvalid: ``infer_fps`` is not a positive number.
         FpsTooHigh: The video has fewer frames per second; the hosted service gives no results then.
     """
-    if not (isfinite(infer_fps) and infer_fps > 0):
-        raise InputInvalid(f"cannot infer {infer_fps} frames per second: it must be above 0")
-    rate = Fraction(infer_fps).limit_denominator(1_000_000)
+    rate = Fraction(infer_fps).limit_denominator(1_000_000) if isfinite(infer_fps) else Fraction(0)
+    if rate <= 0:
+        raise InputInvalid(f"cannot infer {infer_fps} frames per second: it must be above 0, by a millionth or more")
     if rate > fps:
         raise FpsTooHigh(f"{infer_fps:g} frames per second were asked for; the video has {float(fps):.5g}")
     step = fps / rate

@@ -47,7 +47,25 @@ def test_an_open_address_needs_a_key(key: str) -> None:
     assert "REELROUTE_EVENTS_KEY" in refused.value.hint
 
 
-@pytest.mark.parametrize(("host", "key"), [("127.0.0.1", ""), ("0.0.0.0", "k"), ("", "k"), ("localhost", "")])
+@pytest.mark.parametrize("key", ["k", "fifteen-letters", " " * 20 + "short", "sechzehn-Zeichen-für-alle", "a\x00" * 8])
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "10.0.0.7"])
+def test_an_open_address_needs_a_key_that_is_hard_to_guess(host: str, key: str) -> None:
+    """Sixteen ASCII characters; the message does not repeat the key."""
+    with pytest.raises(InputInvalid, match="guessed") as refused:
+        refuse_open_address(host, key, service="inference service", variable="ROBOFLOW_API_KEY")
+
+    assert 2 == refused.value.exit_code
+    assert "ROBOFLOW_API_KEY" in refused.value.hint
+    assert "16" in refused.value.hint
+    assert key.strip() not in (refused.value.message + refused.value.hint).replace("inference service", "").split()
+
+
+LONG = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("host", "key"), [("127.0.0.1", ""), ("0.0.0.0", LONG), ("", LONG + "\n"), ("localhost", ""), ("localhost", "k")]
+)
 def test_loopback_or_a_key_is_enough(host: str, key: str) -> None:
     """One of the two."""
     refuse_open_address(host, key, service="metrics service", variable="REELROUTE_METRICS_KEY")

@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from deployments.services.bodies import BodyTooLarge, BodyTooSlow, read_whole
 from deployments.services.events.refused import Refused
 from deployments.services.events.service import Service
 from deployments.services.health import add_health
 from deployments.services.metrics import add_metrics
+from deployments.services.refusals import REFUSED, add_slow_refusals, note_refusal
 from tasks.domain.errors import LedgerUnavailable, LedgerUnusable
 from tasks.uploads import azure
 from tasks.uploads.notice import Sender, ShapeUnknown
@@ -26,7 +28,6 @@ _log = logging.getLogger("reelroute.events")
 
 # Event Grid's largest batch is 1 MB, SNS' largest message 256 KiB.
 LARGEST_BODY = 2 * 1024 * 1024
-_BODY_WITHIN_S = 30.0
 _HANDSHAKES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 
 
@@ -38,6 +39,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_api_route("/events", _shake_hands, methods=["OPTIONS"])
     add_health(app, service.health)
     add_metrics(app, service.metrics, service.check_watcher)
+    add_slow_refusals(app)
     app.add_exception_handler(Refused, _refuse)
     return app
 
@@ -71,9 +73,7 @@ async def _take(request: Request) -> Response:
     except LedgerUnusable:
         refused = Refused(503, "ledger_unusable", "the ledger cannot be used: send it again later")
     service.reception.meters.count_refused(via, refused.code)
-    _log.warning("%s: refused with %d: %s: %s", via, refused.status, refused.code, refused.message)
-    wait = {"Retry-After": "5"} if refused.status == 503 else {}
-    return JSONResponse({"error": refused.code, "message": refused.message}, refused.status, headers=wait)
+    return _refusal(request, via, refused)
 
 
 async def _answer(service: Service, sender: Sender, message: Any, request: Request) -> Response:
@@ -103,8 +103,7 @@ async def _shake_hands(request: Request) -> Response:
         await asyncio.to_thread(service.gate.check_event_grid, request.headers, request.query_params)
     except Refused as refused:
         service.reception.meters.count_refused(Sender.CLOUD_EVENTS.value, refused.code)
-        _log.warning("cloud-events: handshake refused with %d: %s", refused.status, refused.code)
-        return JSONResponse({"error": refused.code, "message": refused.message}, refused.status)
+        return _refusal(request, "cloud-events: handshake", refused)
     _log.info("cloud-events: handshake")
     return Response(headers={"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*", "Allow": "POST, OPTIONS"})
 
@@ -115,20 +114,12 @@ async def _body(request: Request) -> bytes:
     Raises:
         Refused: It is larger, or does not end.
     """
-    too_large = Refused(413, "too_large", f"a message may have {LARGEST_BODY} bytes")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > LARGEST_BODY:
-        raise too_large
-    body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_WITHIN_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    raise too_large
-    except (TimeoutError, ClientDisconnect):
+        return await read_whole(request, LARGEST_BODY)
+    except BodyTooLarge:
+        raise Refused(413, "too_large", f"a message may have {LARGEST_BODY} bytes") from None
+    except BodyTooSlow:
         raise Refused(408, "too_slow", "the message did not end in time") from None
-    return bytes(body)
 
 
 def _json(body: bytes) -> Any:
@@ -138,6 +129,16 @@ def _json(body: bytes) -> Any:
         raise Refused(400, "not_json", "the body is no JSON") from None
 
 
-def _refuse(_: Request, error: Exception) -> Response:
+def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101 (registered for these only)
-    return JSONResponse({"error": error.code, "message": error.message}, error.status)
+    return _refusal(request, "watching", error)
+
+
+def _refusal(request: Request, what: str, refused: Refused) -> Response:
+    """The answer, told in one line of the log; those that the caller may not see are told with their peer."""
+    if refused.status in REFUSED:
+        note_refusal(request, f"{refused.code}: {refused.message} ({what})")
+    else:
+        _log.warning("%s: refused with %d: %s: %s", what, refused.status, refused.code, refused.message)
+    wait = {"Retry-After": "5"} if refused.status == 503 else {}
+    return JSONResponse({"error": refused.code, "message": refused.message}, refused.status, headers=wait)

@@ -33,7 +33,11 @@ def fetch(url: str) -> bytes:
                 if len(found) > _LARGEST:
                     raise Refused(503, "proof_unavailable", "a document to check signatures with is too large")
             return found
-    except httpx.HTTPError as error:  # its text may hold the URL, which may hold a token
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        UnicodeError,
+    ) as error:  # its text may hold the URL, which may hold a token
         reason = type(error).__name__
         raise Refused(
             503, "proof_unavailable", f"a document to check signatures with is out of reach ({reason})"

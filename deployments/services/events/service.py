@@ -27,7 +27,7 @@ from deployments.services.events.reception import Reception
 from deployments.services.events.refused import Refused
 from deployments.services.events.starters import PrefectStarter, ProcessStarter, Starter
 from deployments.services.events.writer import Writer
-from deployments.services.exposure import holds_key, is_loopback
+from deployments.services.exposure import holds_key, is_loopback, refuse_open_address
 from deployments.services.health import Check, Health
 from deployments.services.ledger_metrics import LedgerWatch
 from deployments.services.metrics import Metrics
@@ -162,12 +162,15 @@ def _say_away(error: LedgerUnavailable) -> None:
     _log.error("started without the ledger, senders are asked to come again: %s", error.message)
 
 
-def check_exposure(events: EventSettings, host: str) -> None:
+def check_exposure(events: EventSettings, host: str, metrics_key: str = "") -> None:
     """Let the service listen beyond loopback only if there is somebody to believe.
 
     Raises:
-        InputInvalid: ``host`` can be reached from other machines, and no sender is set up.
+        InputInvalid: ``host`` can be reached from other machines, and no sender is set up, or the key of
+            who watches can be guessed.
     """
+    if metrics_key:
+        refuse_open_address(host, metrics_key, service="upload-event service", variable="REELROUTE_METRICS_KEY")
     if not events.believes_somebody and not is_loopback(host):
         raise InputInvalid(
             f"the upload-event service would listen on {host or 'every address'}, and could believe nobody there",

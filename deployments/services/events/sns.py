@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
@@ -56,7 +55,8 @@ class SnsSignatures:
         if not isinstance(topic, str) or topic not in self._topics:
             raise Refused(403, "topic_unknown", "this topic is not in REELROUTE_EVENTS_SNS_TOPICS")
         self._check_age(message.get("Timestamp"))
-        digest = _DIGESTS.get(str(message.get("SignatureVersion")))
+        version = message.get("SignatureVersion")
+        digest = _DIGESTS.get(version) if isinstance(version, str) else None
         if digest is None:
             raise Refused(403, "signature_wrong", "the signature is of an unknown version")
         certificate = self._certificate(message.get("SigningCertURL"), topic)
@@ -66,7 +66,7 @@ class SnsSignatures:
             if not isinstance(key, rsa.RSAPublicKey):
                 raise TypeError
             key.verify(signature, signed_text(message), padding.PKCS1v15(), digest)
-        except (InvalidSignature, binascii.Error, TypeError, ValueError):
+        except (InvalidSignature, TypeError, ValueError):
             raise Refused(403, "signature_wrong", "the signature does not fit the message") from None
 
     def confirm(self, message: dict[str, Any]) -> None:
@@ -83,7 +83,7 @@ class SnsSignatures:
     def _check_age(self, text: object) -> None:
         try:
             at = datetime.fromisoformat(text) if isinstance(text, str) else None
-        except ValueError:
+        except (ValueError, OverflowError):
             at = None
         if at is None or at.tzinfo is None:
             raise Refused(403, "signature_wrong", "the message has no time")
@@ -120,6 +120,9 @@ def signed_text(message: dict[str, Any]) -> bytes:
 
 def _amazon(url: str, topic: str) -> SplitResult | None:
     """The parts of an address of SNS in the topic's region, None for any other."""
+    # urlsplit would drop line breaks, and then check another address than the one fetched.
+    if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
+        return None
     try:
         parts = urlsplit(url)
         host = _HOST.fullmatch(parts.netloc)

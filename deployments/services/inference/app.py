@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from deployments.services.exposure import require_key
@@ -23,6 +23,7 @@ from deployments.services.inference.metrics import JobMetrics
 from deployments.services.inference.service import Service, service_of
 from deployments.services.inference.settings import ServiceSettings
 from deployments.services.metrics import Metrics, add_metrics
+from deployments.services.refusals import add_slow_refusals, note_refusal
 from tasks.domain.errors import (
     AccessDenied,
     AuthRefused,
@@ -66,7 +67,9 @@ def create_app(settings: ServiceSettings, *, clock: Callable[[], datetime] = utc
     add_health(app, Health(checks, is_alive=lambda: pool.is_whole, facts={"workers": pool.size}))
     metrics = Metrics(JobMetrics(service.store, pool, clock))
     add_metrics(app, metrics, lambda request: require_key(request, settings.api_key))
+    add_slow_refusals(app)
     register_url_convertor("anything", _Anything())
+    app.add_api_route("/", _introduce, methods=["GET", "HEAD"])
     app.router.routes.append(Route(URL_PREFIX + "/{key:anything}", _file, methods=["GET", "HEAD"]))
     app.include_router(video.router)
     app.include_router(control.router)  # last: its paths match almost everything
@@ -105,6 +108,13 @@ class _Anything(Convertor[str]):
         return value
 
 
+def _introduce() -> PlainTextResponse:
+    """Say what this is to who opens the address in a browser."""
+    return PlainTextResponse(
+        "reelroute's video inference service: it answers as Roboflow's Video Inference API does.\n"
+    )
+
+
 def _file(request: Request) -> Response:
     """Give out a file of an allowed folder to who holds a signed URL; ranges work."""
     service = service_of(request)
@@ -123,6 +133,8 @@ def _file(request: Request) -> Response:
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReelrouteError)  # noqa: S101 (registered for these only)
+    if isinstance(error, AuthRefused):
+        note_refusal(request, error.message)
     # A project that is looked up and not there is a 404; one that a job names is a mistake in the job.
     looked_up = request.method == "GET" and isinstance(error, ModelUnknown)
     return refusal(error, 404 if looked_up else _STATUSES.get(type(error), 400))

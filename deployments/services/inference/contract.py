@@ -11,9 +11,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from deployments.services.bodies import BodyTooLarge, BodyTooSlow, read_whole
 from tasks.domain.errors import InputInvalid, ReelrouteError
 
 _MAX_BODY = 1 << 20
+# One frame in a thousand seconds: what asks for less is a mistake.
+LEAST_FPS = 0.001
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -47,7 +50,7 @@ class VideoJob(BaseModel):
     model_config = ConfigDict(strict=True)
 
     input_url: Annotated[str, Field(min_length=1, max_length=16384)]
-    infer_fps: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)]
+    infer_fps: Annotated[float, Field(ge=LEAST_FPS, le=120, allow_inf_nan=False)]
     models: Annotated[list[ModelRequest], Field(min_length=1)]
 
 
@@ -66,13 +69,14 @@ async def read_body(request: Request, shape: type[Body]) -> Body:
         InputInvalid: It is larger, not JSON, or not of this shape. The message names the
             field but never repeats its value, which may be a signed URL.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise InputInvalid("the request body is larger than 1 MiB")
     try:
-        return shape.model_validate_json(bytes(body))
+        body = await read_whole(request, _MAX_BODY)
+    except BodyTooLarge:
+        raise InputInvalid("the request body is larger than 1 MiB") from None
+    except BodyTooSlow:
+        raise InputInvalid("the request body did not end in time") from None
+    try:
+        return shape.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"])

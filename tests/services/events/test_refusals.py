@@ -243,7 +243,7 @@ async def test_a_body_that_does_not_end(
     scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408: a sender that stops half-way holds nothing for ever."""
-    monkeypatch.setattr("deployments.services.events.app._BODY_WITHIN_S", 0.1)
+    monkeypatch.setattr("deployments.services.bodies._BODY_WITHIN_S", 0.1)
 
     async def stuck() -> AsyncIterator[bytes]:
         yield b'{"Records": ['

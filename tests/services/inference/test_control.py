@@ -82,6 +82,15 @@ async def test_health_needs_no_key(anonymous: httpx.AsyncClient) -> None:
     assert response.json() == {"status": "degraded", "workers": 1}
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_bare_address_says_what_this_is(anonymous: httpx.AsyncClient, method: str) -> None:
+    """In a sentence, to who opens it in a browser; nothing of the models or of whose it is."""
+    response = await anonymous.request(method, "/")
+    assert (200, "text/plain; charset=utf-8") == (response.status_code, response.headers["content-type"])
+    assert ("inference service" in response.text) == (method == "GET")
+    assert "oidv4" not in response.text
+
+
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 async def test_no_page_describes_the_service_to_strangers(anonymous: httpx.AsyncClient, path: str) -> None:
     """FastAPI's own pages are off."""

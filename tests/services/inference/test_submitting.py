@@ -13,10 +13,22 @@ import anyio
 import httpx
 import pytest
 
+from deployments.services.inference.protocol import Order
 from deployments.services.inference.service import Service
 from tasks.storage.loopback import file_url_secret, sign_file_url
 from tests.services.inference.api_calls import BASE, OIDV4, SORTING, claimed, put_upload, upload_url, video_job
 from tests.services.inference.conftest import API_KEY, TurnableClock
+
+PLACES: list[tuple[str | int, ...]] = [
+    ("input_url",),
+    ("infer_fps",),
+    ("models",),
+    ("models", 0),
+    *(("models", 0, name) for name in ("model_id", "model_version", "inference_type", "inference_params")),
+    ("models", 0, "inference_params", "confidence"),
+]
+RAW = ["null", "true", "-1", "0", "-0", "1e-7", "1E-400", "1e999", "NaN", "-Infinity", "1" + "0" * 5000, "[]", "{}"]
+RAW += ['""', '"\\ud800"', '"\\u0000"', '"a\\nb"', '"\\u202ex"', f'"{"x" * 9000}"', "[" * 50 + "]" * 50, "[1]", "1.5"]
 
 
 class TestSubmitting:
@@ -42,15 +54,15 @@ class TestSubmitting:
         assert list(request.models) == ["sorting", "oidv4"]
         assert request.confidence is None
 
-    @pytest.mark.parametrize("fps", [0, -1, 120.5, 1e400, "5", None, True])
+    @pytest.mark.parametrize("fps", [0, -1, 1e-7, 5e-324, 0.0009, 120.5, 1e400, -1e400, float("nan"), "5", None, True])
     async def test_a_frame_rate_that_cannot_be_is_refused(self, client: httpx.AsyncClient, fps: Any) -> None:
-        """More than 0, at most 120, and a number."""
+        """At least a frame in a thousand seconds, at most 120 in one, and a number."""
         response = await client.post("/videoinfer/", content=json.dumps(video_job(infer_fps=fps)))
         assert response.status_code == 400
         assert response.json()["error"] == "input_invalid"
         assert "infer_fps" in response.json()["message"]
 
-    @pytest.mark.parametrize("fps", [120, 0.1, 5.0])
+    @pytest.mark.parametrize("fps", [120, 0.001, 5.0])
     async def test_the_bounds_of_the_frame_rate_are_taken(self, client: httpx.AsyncClient, fps: float) -> None:
         """Whether the video has so many frames is seen when it is read."""
         assert (await client.post("/videoinfer/", json=video_job(infer_fps=fps))).status_code == 200
@@ -106,6 +118,25 @@ class TestSubmitting:
         response = await client.post("/videoinfer/", content=body)
         assert response.status_code == 400
         assert response.json()["error"] == "input_invalid"
+
+    @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+    async def test_no_value_in_any_place_breaks_the_service(
+        self, client: httpx.AsyncClient, service: Service, place: tuple[str | int, ...]
+    ) -> None:
+        """It is queued, or refused with the service's own JSON; what is queued, a worker can read."""
+        whole = video_job(models=[OIDV4 | {"inference_params": {"confidence": 0.5}}])
+        for raw in RAW:
+            at = body = json.loads(json.dumps(whole))
+            for step in place[:-1]:
+                at = at[step]
+            at[place[-1]] = "@"
+            response = await client.post("/videoinfer/", content=json.dumps(body).replace('"@"', raw).encode())
+            assert response.status_code in (200, 400), (raw, response.text)
+            if response.status_code == 400:
+                assert {"error", "message", "hint"} == set(response.json())
+            else:
+                order = Order(claimed(service).request, "/target", service.settings.limits)
+                assert order == Order.from_line(order.to_line())
 
     async def test_a_full_disk_is_no_refusal(
         self, client: httpx.AsyncClient, service: Service, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,30 @@ def test_no_service_listens_to_other_machines_without_a_key(tmp_path: Path, serv
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("service", ["inference", "metrics"])
+def test_no_service_listens_to_other_machines_with_a_short_key(tmp_path: Path, service: str) -> None:
+    """Exit code 2, and how long it has to be; on loopback any key will do."""
+    yard = Yard(tmp_path, {"ROBOFLOW_API_KEY": "k", "REELROUTE_METRICS_KEY": "k"})
+    ended = yard.reelroute("serve", service, "--host", "0.0.0.0", "--port", "0", "--json")
+
+    assert (2, "input_invalid") == (ended.code, ended.json["error"]["code"])
+    assert "16" in ended.json["error"]["hint"]
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_a_key_on_the_command_line_is_warned_of(tmp_path: Path, how: str) -> None:
+    """It works, and the log says who else reads it; the key itself is not repeated."""
+    shown = how == "argument"
+    arguments = ["--api-key", KEY] if shown else []
+    with serving(tmp_path, "inference", "--workers", "1", *arguments, ROBOFLOW_API_KEY="" if shown else KEY) as (
+        url,
+        log,
+    ):
+        assert 200 == httpx.get(f"{url}/local", params={"api_key": KEY}).status_code
+        assert shown == ("process list" in log.read_text())
+        assert KEY not in log.read_text()
+
+
 def test_metrics_of_the_ledger_are_served(tmp_path: Path) -> None:
     """To who has the key; health to everybody."""
     home = tmp_path / "home"

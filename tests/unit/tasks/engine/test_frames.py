@@ -76,7 +76,7 @@ def test_more_frames_than_there_are_is_refused_with_both_figures() -> None:
         sample_indices(Fraction(30000, 1001), 30)
 
 
-@pytest.mark.parametrize("infer_fps", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("infer_fps", [0, -1, 1e-7, 5e-324, float("nan"), float("inf"), -float("inf")])
 def test_a_rate_must_be_a_positive_number(infer_fps: float) -> None:
     """Anything else is an input error, not an endless loop."""
     with pytest.raises(InputInvalid):
