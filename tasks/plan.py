@@ -135,6 +135,8 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     Raises:
         NotSignable: No video of a source can be given to the service.
     """
+    # A ledger that was lost or restored knows these jobs only now that their videos are listed.
+    run.adopt_job_ids()
     plan, firsts = Plan(), Firsts(run.stores)
     allowance = run.allowance = Allowance(run.pipeline.budget, limit)
     originals = Originals(run.ledger, run.spec, run.clock(), run.slots.deadline)

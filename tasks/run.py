@@ -31,6 +31,7 @@ from tasks.endpoints import any_private
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
+from tasks.job_ids import JobIds, adopt_job_ids
 from tasks.kept import named_pipeline
 from tasks.labelbox_setup import check_uploads
 from tasks.labelbox_style import check_styles, fingerprint_of
@@ -66,6 +67,7 @@ class Run:
         ledger, backend, results: Where jobs are recorded, run, and their results kept.
         service: Base URL of the service.
         stores: Where videos and routes live.
+        job_ids: Where ids are kept that the ledger cannot take.
         owner: Names this process in leases.
         started_at: When the run began; videos seen since then are in today's listing.
         lease: Term for which a job is ours without a sign of life.
@@ -103,6 +105,7 @@ class Run:
         self.service = service
         self.stores = stores
         self.results = stores.output(settings.results_url)
+        self.job_ids = JobIds(settings.home)
         self.owner = new_owner()
         self.started_at = clock()
         self.lease = max(SHORTEST_LEASE, 3 * pipeline.inference.poll_interval)
@@ -142,12 +145,20 @@ class Run:
             **facts,
         )
 
+    def adopt_job_ids(self) -> None:
+        """Give the ledger the job ids that it could not take before; nothing may be submitted until then."""
+        adopt_job_ids(self.job_ids, self.ledger, self.owner, self.lease, self.clock())
+
+    async def claim(self, key: str) -> JobRecord | None:
+        """Take or renew a job's lease; see :meth:`tasks.ledger.base.Ledger.claim`."""
+        return await asyncio.to_thread(
+            self.ledger.claim, key, self.owner, self.lease, self.clock(), pipeline=self.pipeline.name
+        )
+
     @asynccontextmanager
     async def holding(self, key: str) -> AsyncIterator[JobRecord | None]:
         """Hold a job's lease, renewed for as long as the block runs; None if somebody else has it."""
-        job = await asyncio.to_thread(
-            self.ledger.claim, key, self.owner, self.lease, self.clock(), pipeline=self.pipeline.name
-        )
+        job = await self.claim(key)
         if job is None:
             yield None
             return
@@ -227,7 +238,7 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
         models = await backend.describe(spec.models)
         check_styles(pipeline, models)
         await asyncio.to_thread(check_uploads, pipeline, settings, models, datetime.now(UTC).date())
-        yield Run(
+        run = Run(
             pipeline=pipeline,
             settings=settings,
             spec=spec,
@@ -237,6 +248,9 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
             service=base_url,
             stores=stores,
         )
+        await asyncio.to_thread(run.adopt_job_ids)
+        await asyncio.to_thread(run.job_ids.reserve)
+        yield run
 
 
 @asynccontextmanager

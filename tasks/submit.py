@@ -2,13 +2,16 @@
 
 The order of the three is what keeps a job from being paid twice. Between the first and the
 third, a crash leaves the job ``submitting`` under a lease; whoever finds it there later with
-the lease passed knows that the request may have been sent, and calls the job ``unknown``.
+the lease passed knows that the request may have been sent, and calls the job ``unknown``. So
+that the lease of a process that was merely suspended cannot pass unseen, it is looked at once
+more right before the request leaves. An id that the ledger cannot take is kept beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import NoReturn
 from uuid import uuid4
 
@@ -16,6 +19,7 @@ from tasks.domain.errors import (
     Ambiguous,
     AuthRefused,
     CopyAhead,
+    LedgerConflict,
     LedgerUnavailable,
     PlanRefused,
     ReelrouteError,
@@ -24,8 +28,9 @@ from tasks.domain.errors import (
     SubmissionUnknown,
 )
 from tasks.domain.job import Failure, JobState
-from tasks.domain.video import SignedUrl
+from tasks.domain.video import SignedUrl, printable
 from tasks.inference.base import LocalVideo
+from tasks.job_ids import TakenJob, record_job_id
 from tasks.ledger.base import JobRecord, Slots
 from tasks.run import Run
 from tasks.stop import CutShort
@@ -36,6 +41,8 @@ LONGEST_WAIT_S = 120.0
 # Between two looks for a free slot; a poll is the soonest that one becomes free.
 SLOT_WAIT_S = 10.0
 LEDGER_WAIT_S = 5.0
+# The ledger takes milliseconds to record an id; after so long it is written down beside it.
+PROMPT_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +80,7 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
             if not wait or not await run.pause(_slot_wait_s(run)):
                 raise
         except Retryable as error:
-            if attempt == ATTEMPTS or run.stop.asked or isinstance(error, CopyAhead):
+            if attempt == ATTEMPTS or run.stop.asked or isinstance(error, CopyAhead | LedgerConflict):
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
             attempt += 1
@@ -99,23 +106,121 @@ async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo, 
     """One attempt, whatever its end recorded before it is returned or raised."""
     job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service, slots=slots)
     try:
-        job_id = await run.backend.submit(grant, run.spec, run.models)
+        job_id = await run.backend.submit(grant, run.spec, run.models, LastLook(run, job))
     except ReelrouteError as error:
         to = state_after(error)
-        await run.move(job, to, failure=None if to is JobState.PLANNED else failure_of("submit", error))
+        if to is JobState.PLANNED:
+            await _plan_again(run, job)
+        else:
+            await run.move(job, to, failure=failure_of("submit", error))
         raise
     return await _keep_id(run, job, job_id)
 
 
+@dataclass(slots=True)
+class LastLook:
+    """A :class:`tasks.inference.base.Permit` by the ledger: the attempt is ours, for long enough to send the request.
+
+    Between the last check and the first byte are some microseconds. A process that is suspended in
+    just these, for longer than its lease, sends what another process has called unknown: its id is
+    recorded when it comes.
+    """
+
+    run: Run
+    job: JobRecord
+    _until_s: float = 0.0
+
+    async def confirm(self) -> None:
+        """Claim the job once more.
+
+        Raises:
+            Retryable: Another process has taken it over.
+        """
+        asked_s = self.run.timer()
+        now = await self.run.claim(self.job.key)
+        if now is None or (now.state, now.token) != (JobState.SUBMITTING, self.job.token):
+            raise Retryable(f"{self.job.video}: another process took the job over before it was submitted")
+        self._until_s = asked_s + self.run.lease.total_seconds() / 2
+        self.check()
+
+    def check(self) -> None:
+        """See whether half of the lease is left.
+
+        Raises:
+            Retryable: It is not.
+        """
+        if self.run.timer() > self._until_s:
+            raise Retryable(f"{self.job.video}: this process was held up for too long right before it submitted")
+
+
+async def _plan_again(run: Run, job: JobRecord) -> None:
+    """Make a job planned that was certainly not sent, whatever another process believes that took it over.
+
+    Raises:
+        LedgerConflict: It has gone on meanwhile, or the other is still at work on it.
+    """
+    now = await run.claim(job.key)
+    if now is None or now.token != job.token or now.state not in (JobState.SUBMITTING, JobState.UNKNOWN):
+        raise LedgerConflict(f"{job.video}: another process took the job over")
+    await run.move(now, JobState.PLANNED)
+
+
 async def _keep_id(run: Run, job: JobRecord, job_id: str) -> JobRecord:
-    """Record the id of a job that the service took, however long the ledger is out of reach."""
+    """Record the id of a job that the service took: in the ledger, or beside it if it does not take it at once."""
+    taken = TakenJob(job.key, job_id, run.service, run.clock())
+    log.info("%s: the service has it as job %s", job.video, printable(job_id))
+    recording = asyncio.ensure_future(_record_id(run, job, taken))
+    try:
+        await asyncio.wait({recording}, timeout=PROMPT_S)
+        if recording.done() and not recording.exception():
+            return recording.result()
+        _keep_beside(run, job, taken)
+        recorded = await recording
+    except asyncio.CancelledError:
+        _keep_beside(run, job, taken)
+        raise
+    finally:
+        recording.cancel()
+    run.job_ids.remove(taken)
+    return recorded
+
+
+async def _record_id(run: Run, job: JobRecord, taken: TakenJob) -> JobRecord:
+    """Give the ledger a job's id, however long it is out of reach, and whoever has the job by now."""
     while True:
         try:
-            return await run.move(job, JobState.SUBMITTED, job_id=job_id)
+            return await run.move(job, JobState.SUBMITTED, job_id=taken.job_id)
         except LedgerUnavailable as error:
-            log.warning("%s: job %s was taken, and cannot be recorded yet: %s", job.video, job_id, error)
+            log.warning("%s: job %s cannot be recorded yet: %s", job.video, printable(taken.job_id), error)
             if not await run.pause(LEDGER_WAIT_S):
                 raise
+        except LedgerConflict:
+            now = await run.claim(job.key)
+            if now is None:
+                raise
+            after = await asyncio.to_thread(record_job_id, run.ledger, run.owner, now, taken)
+            if (after.state, after.job_id) != (JobState.SUBMITTED, taken.job_id):
+                raise
+            return after
+
+
+def _keep_beside(run: Run, job: JobRecord, taken: TakenJob) -> None:
+    """Write an id down that the ledger does not have; loudly, if that cannot be done either."""
+    # Not in a thread: whoever is cancelled does not come back from one. It is one line, and one sync of the disk.
+    shown = printable(taken.job_id)
+    try:
+        place = run.job_ids.add(taken)
+    except OSError as error:
+        log.error(
+            "%s: JOB %s AT %s IS RECORDED NOWHERE. The service has taken it; note its id. "
+            "The ledger does not take it now, and nor does any of %s: %s",
+            job.video, shown, taken.service, ", ".join(map(str, run.job_ids.places)), error.strerror,
+        )  # fmt: skip
+    else:
+        log.warning(
+            "%s: the ledger does not take the id of job %s now; it is kept in %s for the next run",
+            job.video, shown, place,
+        )  # fmt: skip
 
 
 async def _left_midway(run: Run, job: JobRecord) -> NoReturn:

@@ -20,7 +20,7 @@ from tasks.domain.errors import ReelrouteError
 from tasks.domain.job import InferenceSpec, ModelRef
 from tasks.domain.predictions import TaskType
 from tasks.domain.video import SignedUrl
-from tasks.inference.base import JobStatus, LocalVideo, ModelInfo
+from tasks.inference.base import JobStatus, LocalVideo, ModelInfo, Permit
 from tasks.ledger.base import JobRecord
 from tasks.ledger.open import open_ledger
 from tasks.run import Run, inference_spec
@@ -94,12 +94,26 @@ class ScriptedBackend:
     downloads: list[ReelrouteError | bytes] = field(default_factory=list)
     asked: list[SignedUrl | LocalVideo] = field(default_factory=list)
     taken: int = 0
+    before_confirming: Callable[[], None] = lambda: None
+    before_sending: Callable[[], None] = lambda: None
     before_answer: Callable[[], None] = lambda: None
 
     async def describe(self, models: tuple[ModelRef, ...]) -> tuple[ModelInfo, ...]:
         return (MODEL,)
 
-    async def submit(self, video: SignedUrl | LocalVideo, spec: InferenceSpec, models: tuple[ModelInfo, ...]) -> str:
+    async def submit(
+        self,
+        video: SignedUrl | LocalVideo,
+        spec: InferenceSpec,
+        models: tuple[ModelInfo, ...],
+        permit: Permit | None = None,
+    ) -> str:
+        self.before_confirming()
+        if permit is not None:
+            await permit.confirm()
+        self.before_sending()
+        if permit is not None:
+            permit.check()
         self.asked.append(video)
         self.before_answer()
         fate = self.submits.pop(0) if self.submits else None

@@ -59,6 +59,21 @@ class JobStatus:
     result_url: SignedUrl | None = field(default=None, repr=False)
 
 
+class Permit(Protocol):
+    """Leave to send the one request that costs money, asked for at the last moment.
+
+    Both methods raise what ends the submission; the request has not been sent then.
+    """
+
+    async def confirm(self) -> None:
+        """Make sure, where every process looks, that the job is still ours to submit."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that it was confirmed just now: the process may have been suspended since."""
+        ...
+
+
 class InferenceBackend(Protocol):
     """Submit, check and download jobs. Asynchronous; one instance serves many jobs at once.
 
@@ -74,10 +89,17 @@ class InferenceBackend(Protocol):
         """
         ...
 
-    async def submit(self, video: SignedUrl | LocalVideo, spec: InferenceSpec, models: tuple[ModelInfo, ...]) -> str:
+    async def submit(
+        self,
+        video: SignedUrl | LocalVideo,
+        spec: InferenceSpec,
+        models: tuple[ModelInfo, ...],
+        permit: Permit | None = None,
+    ) -> str:
         """Start the job and return its id; a local file is uploaded first.
 
-        Sends the job request once. Whatever is raised but ``SubmissionUnknown``, no job was
+        Sends the job request once, with ``permit`` confirmed when everything else is done, and
+        checked once more on the open connection. Whatever is raised but ``SubmissionUnknown``, no job was
         created. Being cancelled in mid-request leaves the same doubt as ``SubmissionUnknown``.
 
         Raises:

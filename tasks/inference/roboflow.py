@@ -57,9 +57,9 @@ from tasks.inference.answers import (
     transport_fault,
     usable_url,
 )
-from tasks.inference.base import JobStatus, LocalVideo, ModelInfo
+from tasks.inference.base import JobStatus, LocalVideo, ModelInfo, Permit
 from tasks.inference.control import look_up
-from tasks.inference.transfer import keep_results, put_file
+from tasks.inference.transfer import checking, keep_results, put_file
 from tasks.inference.wire import failure_code, job_id, job_request, job_status
 
 # A service may think long about a submission; giving up early leaves a job that nobody knows of.
@@ -126,7 +126,13 @@ class RoboflowClient:
         infos = dict(zip(trained, found, strict=True))
         return tuple(infos.get(ref) or ModelInfo(ref, _FOUNDATION_TASKS[ref.project]) for ref in models)
 
-    async def submit(self, video: SignedUrl | LocalVideo, spec: InferenceSpec, models: tuple[ModelInfo, ...]) -> str:
+    async def submit(
+        self,
+        video: SignedUrl | LocalVideo,
+        spec: InferenceSpec,
+        models: tuple[ModelInfo, ...],
+        permit: Permit | None = None,
+    ) -> str:
         """Start the job and return its id; uploads the video first if it is a local file.
 
         Whatever is raised but ``SubmissionUnknown``, no job was created. Being cancelled in
@@ -145,6 +151,9 @@ class RoboflowClient:
         what = "submitting a job"
         request = self._request("POST", "/videoinfer/", body=body)
         async with self._submissions:
+            if permit is not None:
+                await permit.confirm()
+                request.extensions["trace"] = checking(permit)
             answer = await self._send(self._submitting, request, what, lost=SubmissionUnknown)
         value = answer.json_object() or {}
         if 200 <= answer.status < 300:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 
@@ -23,6 +23,7 @@ from tasks.domain.errors import (
     StorageUnavailable,
 )
 from tasks.inference.answers import Discretion, transport_fault
+from tasks.inference.base import Permit
 
 CHUNK_BYTES = 1 << 20
 _ENDS = 64  # bytes at either end that the results are judged by
@@ -151,3 +152,13 @@ def _judge_end(head: bytes, tail: bytes, size: int, *, whole: bool) -> None:
     if whole:
         raise ResultInvalid("the results end in mid-JSON" if size else "the results are an empty file")
     raise ServiceUnavailable(f"the results broke off after {size} bytes")
+
+
+def checking(permit: Permit) -> Callable[[str, Any], Awaitable[None]]:
+    """Have a permit checked when the connection is open and nothing is sent (httpcore's trace extension)."""
+
+    async def trace(event: str, _: Any) -> None:
+        if event.endswith("send_request_headers.started"):
+            permit.check()
+
+    return trace

@@ -177,7 +177,25 @@ class Database:
         On SQLite it is the only writer from its first moment on, so that what it reads stays true.
         """
         with self._in_our_words(), self._turn, self._writer.begin() as connection:
+            self._check_place(connection)
             yield connection
+            self._check_place(connection)
+
+    def _check_place(self, connection: Connection) -> None:
+        """Tell when a SQLite file was removed or replaced: it stays open, and takes what nobody will ever read."""
+        if not self._is_sqlite:
+            return
+        try:
+            about = Path(str(self._engine.url.database)).stat()
+        except OSError:
+            place = None
+        else:
+            place = about.st_dev, about.st_ino
+        if place is None or connection.info.setdefault("place", place) != place:
+            raise LedgerUnusable(
+                f"the ledger {self.where} was removed or replaced while it was in use",
+                hint="put the file back, or run again: job ids that it cannot take are kept beside it",
+            )
 
     def prepare(self) -> None:
         """See to what a database needs before it holds a ledger.

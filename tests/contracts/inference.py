@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from tests.contracts.inference_check import CheckContract
 from tests.contracts.inference_download import DownloadContract
-from tests.contracts.inference_submit import SubmitContract, UploadContract
+from tests.contracts.inference_submit import PermitContract, SubmitContract, UploadContract
 
 
-class InferenceContract(SubmitContract, UploadContract, CheckContract, DownloadContract):
+class InferenceContract(SubmitContract, PermitContract, UploadContract, CheckContract, DownloadContract):
     """Inherit, and say how to open the client on the stand-in."""

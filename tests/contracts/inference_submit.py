@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.domain.errors import ObjectMissing, RateLimited, ReelrouteError, ServiceUnavailable, SubmissionUnknown
+from tasks.domain.errors import (
+    ObjectMissing,
+    RateLimited,
+    ReelrouteError,
+    Retryable,
+    ServiceUnavailable,
+    SubmissionUnknown,
+)
 from tasks.inference.base import InferenceBackend, LocalVideo
 from tests.contracts.inference_backend import BackendContract
 from tests.contracts.inference_samples import DOUBTS, MODEL, REFUSALS, SPEC, VIDEO, XML, assert_discreet, job_of
@@ -106,6 +113,52 @@ class SubmitContract(BackendContract):
         assert set(ids) <= set(service.jobs)
         assert len(ids) <= len(service.jobs) <= len(ids) + doubts
         assert min(len(ids), doubts, refused) > 10
+
+
+class Leave:
+    """A permit that notes what had been asked when it was asked for, and is refused at one of its two moments."""
+
+    def __init__(self, service: ScriptedService, refused_at: str = "") -> None:
+        self.service = service
+        self.refused_at = refused_at
+        self.seen: list[tuple[str, list[str]]] = []
+
+    async def confirm(self) -> None:
+        self._ask("confirm")
+
+    def check(self) -> None:
+        self._ask("check")
+
+    def _ask(self, when: str) -> None:
+        self.seen.append((when, [asked.call for asked in self.service.asked]))
+        if when == self.refused_at:
+            raise Retryable("not any more")
+
+
+class PermitContract(BackendContract):
+    """The last look before what is paid."""
+
+    async def test_leave_is_asked_for_when_everything_else_is_done(
+        self, service: ScriptedService, backend: InferenceBackend, tmp_path: Path
+    ) -> None:
+        """Confirmed after the upload, checked before a byte of the job request."""
+        (tmp_path / "clip.mp4").write_bytes(b"abc")
+        leave = Leave(service)
+        await backend.submit(LocalVideo(tmp_path / "clip.mp4", "u.mp4"), SPEC, (MODEL,), leave)
+        assert [("confirm", ["upload_url", "upload"]), ("check", ["upload_url", "upload"])] == leave.seen
+        assert len(service.jobs) == 1
+
+    @pytest.mark.parametrize("moment", ["confirm", "check"])
+    async def test_without_leave_nothing_is_sent(
+        self, service: ScriptedService, backend: InferenceBackend, moment: str
+    ) -> None:
+        """The refusal is raised as it is, with no doubt in it, and the service has read nothing."""
+        with pytest.raises(Retryable, match="not any more") as caught:
+            await backend.submit(VIDEO, SPEC, (MODEL,), Leave(service, moment))
+        assert Retryable is caught.type
+        assert ([], {}) == (service.asked, service.jobs)
+        await job_of(backend)
+        assert len(service.jobs) == 1
 
 
 class UploadContract(BackendContract):
