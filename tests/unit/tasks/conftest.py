@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tasks.job_ids
 from tests.clips import write_clip
 from tests.rig import Rig
 
@@ -25,3 +26,12 @@ def rig(tmp_path: Path, clip: Path) -> Rig:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(clip.read_bytes())
     return rig
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders for temporary files that are the test's own: ``lasting`` and ``passing``."""
+    for name in ("lasting", "passing"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tasks.job_ids, "_LASTING", tmp_path / "lasting")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "passing"))

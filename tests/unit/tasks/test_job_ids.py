@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import tasks.job_ids
 from tasks.domain.errors import LedgerConflict, LedgerUnavailable, LedgerUnusable, ReelrouteError
 from tasks.domain.job import JobState
 from tasks.job_ids import NAME, RESERVED, JobIds, TakenJob
@@ -27,16 +24,7 @@ from tasks.stop import Stop
 from tasks.submit import submit_job
 from tests.rig import NOON, Rig
 
-TAKEN = TakenJob("0123abcd", "job-1", "http://127.0.0.1:9", NOON)
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders for temporary files that are the test's own."""
-    for name in ("lasting", "passing"):
-        (tmp_path / name).mkdir()
-    monkeypatch.setattr(tasks.job_ids, "_LASTING", tmp_path / "lasting")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "passing"))
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def kept(rig: Rig) -> list[str]:
@@ -281,94 +269,3 @@ async def test_what_is_at_the_service_by_a_kept_id_is_not_planned_to_be_paid(rig
     assert lost.key not in plan.todo
     assert len(plan.todo) == 1
     assert ((JobState.SUBMITTED, "job-7"), []) == (state_of(run, lost), kept(rig))
-
-
-# --- the file itself -----------------------------------------------------------------------
-
-
-def test_what_is_added_is_read_until_it_is_removed(tmp_path: Path) -> None:
-    """By any process of that home; twice is once."""
-    mine, theirs = JobIds(tmp_path), JobIds(tmp_path)
-    other = TakenJob("ff", "job \ud800\n2", "https://x", NOON + timedelta(microseconds=1))
-    mine.add(TAKEN)
-    theirs.add(TAKEN)
-    theirs.add(other)
-
-    assert [TAKEN, other] == mine.read()
-    mine.remove(TAKEN)
-    assert [other] == theirs.read()
-    theirs.remove(other)
-    assert [] == mine.read()
-
-
-@pytest.mark.parametrize("length", range(1, len(TAKEN.to_line()), 9))
-def test_half_a_line_harms_no_other(tmp_path: Path, length: int) -> None:
-    """A machine that stopped in mid-write: what was whole is read, what is added later is whole."""
-    ids = JobIds(tmp_path)
-    first, last = TakenJob("1", "a", "s", NOON), TakenJob("2", "b", "s", NOON)
-    ids.add(first)
-    with ids.places[0].open("ab") as file:
-        file.write(TAKEN.to_line()[:length])
-    ids.add(last)
-
-    assert [first, last] == ids.read() == ids.read()
-
-
-@pytest.mark.parametrize("junk", [b"\0" * 100, b"[]", b"{}", b"null", b'{"key": 1}', b"\xff\xfe", b"[" * 20_000])
-def test_any_junk_is_dropped_with_a_word(tmp_path: Path, junk: bytes) -> None:
-    """Whatever is in the file, ids can be read from it and added to it."""
-    ids = JobIds(tmp_path)
-    ids.places[0].write_bytes(junk + b"\n" + TAKEN.to_line())
-
-    assert [TAKEN] == ids.read()
-    ids.remove(TAKEN)
-    ids.add(TAKEN)
-    assert [TAKEN] == ids.read()
-
-
-def test_reserved_room_takes_ids_when_the_disk_is_full(tmp_path: Path) -> None:
-    """Lines are written where room was taken before, and the file does not grow."""
-    ids = JobIds(tmp_path)
-    ids.reserve()
-    ids.reserve()
-    with full(tmp_path):
-        many = [TakenJob(f"{n:032}", f"job-{n}", "https://api.example.com", NOON) for n in range(200)]
-        places = {ids.add(one) for one in many}
-
-    assert ({ids.places[0]}, RESERVED) == (places, ids.places[0].stat().st_size)
-    assert many == ids.read()
-
-
-def test_a_home_that_takes_nothing_leaves_the_folder_for_temporary_files(tmp_path: Path) -> None:
-    """The id is found there again, by runs of the same home only."""
-    ids = JobIds(tmp_path / "missing")
-    place = ids.add(TAKEN)
-
-    assert tmp_path / "lasting" == place.parent
-    assert 0o600 == place.stat().st_mode & 0o777
-    assert [TAKEN] == JobIds(tmp_path / "missing").read()
-    assert [] == JobIds(tmp_path / "another").read()
-
-
-def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path) -> None:
-    """Everybody may write in a folder for temporary files."""
-    ids = JobIds(tmp_path / "missing")
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"precious")
-    for place in ids.places[1:]:
-        place.symlink_to(victim)
-
-    with pytest.raises(OSError, match="symbolic"):
-        ids.add(TAKEN)
-    assert b"precious" == victim.read_bytes()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_file_of_somebody_else_is_not_believed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Ids that another user of the machine made up are not asked for with our key."""
-    ids = JobIds(tmp_path / "missing")
-    place = ids.add(TAKEN)
-    os.chown(place, 12345, -1)
-
-    assert [] == ids.read()
-    assert "not a file of ours" in caplog.text
