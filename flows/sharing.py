@@ -160,7 +160,10 @@ async def _collect_until(over: asyncio.Event, run: Run, router: Router) -> None:
 async def _infer_what_the_dead_held(run: Run, shard: ShardRecord, outcome: Outcome, router: Router) -> None:
     """Once more for jobs that were somebody else's, after their leases: who lives renews them, and keeps them."""
     until = held_until(run, await asyncio.to_thread(jobs_in, run, shard))
-    if until is None or not await run.pause(max(0.0, (until - run.clock()).total_seconds()) + 1):
+    if until is None:
+        return
+    left = until - await asyncio.to_thread(run.ledger.lease_time, run.clock())
+    if not await run.pause(max(0.0, left.total_seconds()) + 1):
         return
     jobs = await asyncio.to_thread(jobs_in, run, shard)
     await _infer(run, [job for job in jobs if job.key not in outcome.passing], outcome, router)

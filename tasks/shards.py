@@ -90,7 +90,7 @@ def jobs_in(run: Run, shard: ShardRecord) -> list[JobRecord]:
 
 
 def held_until(run: Run, jobs: Sequence[JobRecord]) -> datetime | None:
-    """When the last lease of somebody else on an open job passes; None if there is none.
+    """When the last lease of somebody else on an open job passes, by the ledger's clock; None if there is none.
 
     A process that died with a shard in its hands left its jobs under leases of their own, which
     may last a little longer.
@@ -105,8 +105,8 @@ def held_until(run: Run, jobs: Sequence[JobRecord]) -> datetime | None:
 
 def left_by_the_dead(run: Run) -> list[JobRecord]:
     """The pipeline's jobs that take slots at our service, and that no living process sees to."""
-    now = run.clock()
-    bury_the_dead(run.ledger, now)
+    bury_the_dead(run.ledger, run.clock())
+    now = run.ledger.lease_time(run.clock())
     return [
         job
         for job in run.ledger.jobs(run.pipeline.name, [JobState.SUBMITTED])

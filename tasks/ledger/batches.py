@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, case, func, insert, literal, select, update
 
 from tasks.domain.errors import LedgerConflict
+from tasks.ledger.clock import lease_time
 from tasks.ledger.columns import TIME
 from tasks.ledger.inbox import Batch, BatchState, Upload
 from tasks.ledger.schema import batches, uploads
@@ -32,7 +33,9 @@ def form(connection: Connection, pipeline: str, owner: str, lease: timedelta, no
     chosen = connection.execute(due).scalars().all()
     if not chosen:
         return None
-    batch = Batch(uuid.uuid4().hex, pipeline, BatchState.FORMED, len(chosen), "", owner, now + lease)
+    batch = Batch(
+        uuid.uuid4().hex, pipeline, BatchState.FORMED, len(chosen), "", owner, lease_time(connection, now) + lease
+    )
     connection.execute(
         insert(batches).values(
             id=batch.id,
@@ -60,10 +63,10 @@ def in_states(connection: Connection, states: Sequence[BatchState]) -> list[Batc
 
 def hold(connection: Connection, batch: str, owner: str, lease: timedelta, now: datetime) -> bool:
     """Take over a formed batch."""
-    found = _locked(connection, batch)
-    if found is None or found.state is not BatchState.FORMED or not _is_free(found, owner, now):
+    found, at = _locked(connection, batch), lease_time(connection, now)
+    if found is None or found.state is not BatchState.FORMED or not _is_free(found, owner, at):
         return False
-    _change(connection, batch, now, lease_owner=owner, lease_until=now + lease)
+    _change(connection, batch, now, lease_owner=owner, lease_until=at + lease)
     return True
 
 
@@ -75,7 +78,8 @@ def start(connection: Connection, batch: str, run: str, lease: timedelta, now: d
     if found.state is BatchState.RUNNING:  # it was quicker than we
         _change(connection, batch, now, run=run)
         return
-    _change(connection, batch, now, state=BatchState.STARTED, run=run, lease_owner="", lease_until=now + lease)
+    until = lease_time(connection, now) + lease
+    _change(connection, batch, now, state=BatchState.STARTED, run=run, lease_owner="", lease_until=until)
 
 
 def claim(connection: Connection, batch: str, owner: str, lease: timedelta, now: datetime) -> list[Upload] | None:
@@ -83,9 +87,10 @@ def claim(connection: Connection, batch: str, owner: str, lease: timedelta, now:
     found = _locked(connection, batch)
     if found is None or found.state is BatchState.ENDED:
         return None
-    if found.state is BatchState.RUNNING and not _is_free(found, owner, now):
+    at = lease_time(connection, now)
+    if found.state is BatchState.RUNNING and not _is_free(found, owner, at):
         return None
-    _change(connection, batch, now, state=BatchState.RUNNING, lease_owner=owner, lease_until=now + lease)
+    _change(connection, batch, now, state=BatchState.RUNNING, lease_owner=owner, lease_until=at + lease)
     query = select(uploads).where(uploads.c.batch == batch, uploads.c.state == TAKEN).order_by(uploads.c.id)
     return [
         Upload(row.key, row.uri, row.version, row.size, row.received_at, row.attempts)
@@ -136,8 +141,8 @@ def _end(connection: Connection, batch: str, now: datetime) -> int:
     return returned
 
 
-def _is_free(batch: Batch, owner: str, now: datetime) -> bool:
-    return batch.lease_owner in ("", owner) or batch.lease_until <= now
+def _is_free(batch: Batch, owner: str, at: datetime) -> bool:
+    return batch.lease_owner in ("", owner) or batch.lease_until <= at
 
 
 def _locked(connection: Connection, batch: str) -> Batch | None:

@@ -13,6 +13,7 @@ from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import DELIVERY_MOVES, DeliveryState, Failure
 from tasks.domain.video import printable
 from tasks.ledger.base import DeliveryRecord
+from tasks.ledger.clock import lease_time
 from tasks.ledger.database import is_any_of
 from tasks.ledger.history import Line, line, tell
 from tasks.ledger.jobs import lock_job
@@ -72,7 +73,7 @@ def _new(pipeline: str, job_key: str, route: str, fingerprint: str, now: datetim
 
 def _replanned(connection: Connection, delivery: DeliveryRecord, fingerprint: str, now: datetime) -> DeliveryRecord:
     """The delivery under the route's settings as they are now."""
-    if delivery.fingerprint == fingerprint or _is_under_way(delivery, now):
+    if delivery.fingerprint == fingerprint or _is_under_way(delivery, lease_time(connection, now)):
         return delivery
     if delivery.state is DeliveryState.PENDING:
         return _save(connection, replace(delivery, fingerprint=fingerprint))
@@ -107,8 +108,9 @@ def claim_route(
     before = _of_job(connection, pipeline, job_key).get(route)
     if before is None or before.state in (DeliveryState.DELIVERED, DeliveryState.FAILED):
         return None
-    claimed = replace(before, state=DeliveryState.DELIVERING, lease_owner=owner, lease_until=now + lease)
-    if _is_under_way(before, now):
+    at = lease_time(connection, now)
+    claimed = replace(before, state=DeliveryState.DELIVERING, lease_owner=owner, lease_until=at + lease)
+    if _is_under_way(before, at):
         return _save(connection, claimed) if before.lease_owner == owner else None
     after = _save(connection, replace(claimed, attempts=before.attempts + 1, updated_at=now))
     detail = f"attempt {after.attempts}"
@@ -217,8 +219,8 @@ def count_deliveries(connection: Connection, pipeline: str | None) -> dict[str, 
     return counts
 
 
-def _is_under_way(delivery: DeliveryRecord, now: datetime) -> bool:
-    is_held = delivery.lease_until is not None and now < delivery.lease_until
+def _is_under_way(delivery: DeliveryRecord, at: datetime) -> bool:
+    is_held = delivery.lease_until is not None and at < delivery.lease_until
     return delivery.state is DeliveryState.DELIVERING and is_held
 
 

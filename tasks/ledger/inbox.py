@@ -118,6 +118,10 @@ class Waiting:
 class Inbox(Protocol):
     """Uploads that wait for a run; part of the ledger, with its promises on faults, times and threads."""
 
+    def lease_time(self, now: datetime) -> datetime:
+        """What ``now``, by our machine's clock, is by the clock that ``lease_until`` is written by."""
+        ...
+
     def put_uploads(self, uploads: Sequence[tuple[str, UploadEvent]], now: datetime) -> list[Received]:
         """Record events of (pipeline, event), in one transaction; what was told before changes nothing.
 

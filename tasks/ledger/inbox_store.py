@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from tasks.domain.upload import UploadEvent
 from tasks.ledger import batches as batch_rows
 from tasks.ledger import uploads as upload_rows
+from tasks.ledger.clock import lease_time
 from tasks.ledger.columns import aware
 from tasks.ledger.database import Database
 from tasks.ledger.inbox import Batch, BatchState, Received, Upload, UploadRecord, Waiting
@@ -18,6 +19,11 @@ class SqlInbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def lease_time(self, now: datetime) -> datetime:
+        """Our time by the clock of leases."""
+        at = aware(now)
+        return self._database.look(lambda connection: lease_time(connection, at))
 
     def put_uploads(self, uploads: Sequence[tuple[str, UploadEvent]], now: datetime) -> list[Received]:
         """Record events that are new. One whose commit was made and whose answer was lost counts as a duplicate."""

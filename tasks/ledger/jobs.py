@@ -16,6 +16,7 @@ from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import JOB_MOVES, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef, printable
 from tasks.ledger.base import JobRecord, Slots
+from tasks.ledger.clock import lease_time
 from tasks.ledger.database import insert_new, is_any_of, keep_others_out
 from tasks.ledger.history import JOB, begin_stories, line, tell
 from tasks.ledger.redaction import bare_service, clean_failure
@@ -157,9 +158,10 @@ def claim_job(
 ) -> JobRecord | None:
     """Take or renew the lease, or say None because it is somebody else's."""
     job = _locked(connection, key, pipeline)
-    if job.lease_owner not in ("", owner) and job.lease_until is not None and now < job.lease_until:
+    at = lease_time(connection, now)
+    if job.lease_owner not in ("", owner) and job.lease_until is not None and at < job.lease_until:
         return None
-    until = now + lease
+    until = at + lease
     connection.execute(_LEASE, {"this": key, "by": owner, "to": until})
     return replace(job, lease_owner=owner, lease_until=until)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, select, union, update
 
+from tasks.ledger.clock import lease_time
 from tasks.ledger.deliveries import give_back
 from tasks.ledger.schema import deliveries, jobs, shards
 
@@ -19,7 +20,7 @@ _RENEW = update(jobs).where(jobs.c.lease_owner == bindparam("by")).values(lease_
 
 def renew(connection: Connection, owner: str, lease: timedelta, now: datetime) -> int:
     """Prolong every lease of a job that the owner holds; return how many."""
-    return connection.execute(_RENEW, {"by": owner, "until": now + lease}).rowcount
+    return connection.execute(_RENEW, {"by": owner, "until": lease_time(connection, now) + lease}).rowcount
 
 
 def owners(connection: Connection) -> set[str]:

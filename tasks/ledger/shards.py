@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, or_, select, update
 
 from tasks.domain.job import Failure
+from tasks.ledger.clock import lease_time
 from tasks.ledger.database import insert_new
 from tasks.ledger.redaction import clean_failure
 from tasks.ledger.schema import kept_pipelines, shard_jobs, shards
@@ -42,7 +43,8 @@ def claim_shard(
     connection: Connection, batch: str, owner: str, lease: timedelta, now: datetime, first: str, only: bool
 ) -> ShardRecord | None:
     """Lock a free row that nobody else is about to take, and make it the owner's."""
-    free = or_(shards.c.lease_owner.in_(["", owner]), shards.c.lease_until <= now)
+    at = lease_time(connection, now)
+    free = or_(shards.c.lease_owner.in_(["", owner]), shards.c.lease_until <= at)
     query = select(shards).where(shards.c.batch == batch, shards.c.done == 0, free)
     if only:
         query = query.where(shards.c.id == first)
@@ -50,7 +52,7 @@ def claim_shard(
     row = connection.execute(query.with_for_update(skip_locked=not only)).first()
     if row is None:
         return None
-    until = now + lease
+    until = at + lease
     connection.execute(
         update(shards).where(shards.c.id == row.id).values(lease_owner=owner, lease_until=until, updated_at=now)
     )

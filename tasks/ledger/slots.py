@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, o
 from tasks.domain.errors import CopyAhead, SlotsFull
 from tasks.domain.job import InferenceSpec, JobState
 from tasks.ledger.base import JobRecord, Slots
+from tasks.ledger.clock import lease_time
 from tasks.ledger.database import keep_others_out
 from tasks.ledger.schema import jobs, videos
 
@@ -52,7 +53,7 @@ def take_slot(connection: Connection, job: JobRecord, slots: Slots, now: datetim
         if find_copy(connection, *what, now, deadline=slots.deadline, but=job.key) is not None:
             raise CopyAhead(f"{job.video}: a copy of it was submitted before")
     keep_others_out(connection, f"slots of {job.service}")
-    asked = {"service": job.service, "now": now, "since": now - slots.deadline}
+    asked = {"service": job.service, "now": lease_time(connection, now), "since": now - slots.deadline}
     taken = connection.execute(_OPEN, asked).scalar_one()
     if taken >= slots.limit:
         raise SlotsFull(f"{taken} jobs are open at {job.service}, and max_in_flight is {slots.limit}")
@@ -71,6 +72,7 @@ def find_copy(
     """Key of a job of the same content under the same spec that has results or, failing that, is open."""
     if not content:
         return None
-    asked = {"content": content, "size": size, "spec": spec, "but": but, "now": now, "since": now - deadline}
+    asked = {"content": content, "size": size, "spec": spec, "but": but}
+    asked |= {"now": lease_time(connection, now), "since": now - deadline}
     key: str | None = connection.execute(_COPY, asked).scalar()
     return key

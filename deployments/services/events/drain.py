@@ -90,8 +90,7 @@ class Drain:
 
     async def _look_after(self, batch: Batch) -> None:
         """Give a batch back whose run is dead."""
-        now = self._clock()
-        late = batch.lease_until <= now
+        late = batch.lease_until <= await asyncio.to_thread(self._inbox.lease_time, self._clock())
         if batch.state is BatchState.RUNNING:
             if late or is_dead(batch.lease_owner):
                 await self._give_back(batch)
