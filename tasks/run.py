@@ -7,7 +7,6 @@ the work; nothing here submits, polls or delivers.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import secrets
 import sys
@@ -28,6 +27,7 @@ from tasks.credentials import Blocks, load_credentials
 from tasks.domain.errors import InputInvalid, LedgerUnavailable
 from tasks.domain.job import InferenceSpec, JobState, ModelRef
 from tasks.endpoints import any_private
+from tasks.engine.model_files import digest_of
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
@@ -286,11 +286,12 @@ async def open_service(
 def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
     """Turn the inference section into a spec, and name the model files it mentions.
 
-    A user's own file ``models/yard.onnx`` becomes project ``yard``, version 1, with the file's
-    sha256 as part of the job's identity: a retrained model is another inference.
+    A user's own file ``models/yard.onnx`` becomes project ``yard``, version 1, with a digest of all
+    files that it reads as part of the job's identity: a retrained model is another inference.
 
     Raises:
         InputInvalid: A model file is missing, or two files would get the same name.
+        ModelInvalid: A file that a model reads is missing, or not in the model's folder.
     """
     wanted = pipeline.inference
     refs: list[ModelRef] = []
@@ -306,8 +307,7 @@ def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
         if project in files:
             raise InputInvalid(f"two model files are both named {project}", hint="rename one of the files")
         files[project] = path
-        with path.open("rb") as file:
-            refs.append(ModelRef(project, "1", hashlib.file_digest(file, "sha256").hexdigest()))
+        refs.append(ModelRef(project, "1", digest_of(path)))
     return InferenceSpec(wanted.backend, tuple(refs), wanted.fps, wanted.confidence), files
 
 

@@ -19,7 +19,7 @@ class ModelRef:
     Attributes:
         project: Project slug, which is also the model's key in results JSON; or ``clip``, ``gaze``.
         version: Version within the project, as a string; "1" for foundation models.
-        digest: sha256 of the model file for a user's own ONNX, else "": two files of one name
+        digest: For a user's own ONNX, of all files that it reads, else "": two files of one name
             are two models.
     """
 

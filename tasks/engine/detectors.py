@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from tasks.domain.predictions import TaskType
 from tasks.engine.geometry import Floats, Image, letterbox, place, stretch, suppressed
-from tasks.engine.layouts import Candidates, Layout, Signature, recognise
+from tasks.engine.layouts import Candidates, Layout, Outputs, Pixels, Signature
 from tasks.engine.onnx_session import FrameNotInferred, OnnxSession
+from tasks.engine.recognise import recognise, sample_picture
 
 DEFAULT_CONFIDENCE = 0.35
 NMS_IOU = 0.5
@@ -73,7 +75,7 @@ class Detector:
         """
         fitted = stretch if self.layout.fit == "stretch" else letterbox
         fit = fitted((rgb.shape[1], rgb.shape[0]), self._session.size)
-        outputs = self._session.run(_normalised(place(rgb, fit), self.layout))
+        outputs = self._session.run(_normalised(place(rgb, fit), self.layout.pixels))
         if any(np.isnan(values).any() for values in outputs.values()):
             raise FrameNotInferred("the model gave results that are not numbers")
         try:
@@ -125,7 +127,15 @@ def load_detector(path: Path, *, classes: Sequence[str] | None = None) -> Detect
     if task != "detect":
         raise signature.refusal(f"the model's task is {task!r}; only object detectors can be run")
     names = tuple(classes) if classes is not None else _stated_names(signature)
-    return Detector(session, recognise(signature, names, session.size), names)
+
+    @cache
+    def ask(pixels: Pixels) -> Outputs | None:
+        try:
+            return session.run(_normalised(sample_picture(session.size), pixels))
+        except FrameNotInferred:
+            return None
+
+    return Detector(session, recognise(signature, names, session.size, ask), names)
 
 
 def _stated_names(signature: Signature) -> tuple[str, ...]:
@@ -161,9 +171,9 @@ def _by_id(names: Any) -> Sequence[str]:
     raise TypeError("neither a list nor a mapping")
 
 
-def _normalised(pixels: Floats, layout: Layout) -> Floats:
+def _normalised(pixels: Floats, kind: Pixels) -> Floats:
     """Pixels 0..255 as the model expects them."""
-    if layout.pixels == "raw":
+    if kind == "raw":
         return pixels
     unit = pixels / np.float32(255)
-    return (unit - _IMAGENET_MEAN) / _IMAGENET_DEVIATION if layout.pixels == "imagenet" else unit
+    return (unit - _IMAGENET_MEAN) / _IMAGENET_DEVIATION if kind == "imagenet" else unit

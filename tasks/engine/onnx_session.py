@@ -18,6 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from tasks.domain.errors import ModelInvalid, Permanent
 from tasks.engine.geometry import Floats
 from tasks.engine.layouts import Signature, Tensor
+from tasks.engine.model_files import files_of
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 # onnxruntime's exceptions have no base class of their own
@@ -96,6 +97,7 @@ class OnnxSession:
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise ModelInvalid(f"{path} is not a file")
+    files_of(path)  # onnxruntime's own words for one that is missing are of no use
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

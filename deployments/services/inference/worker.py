@@ -31,7 +31,7 @@ class Runner:
     """Runs one order after the other and keeps the models it has loaded."""
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, int, int], Detector] = {}
+        self._loaded: dict[tuple[str, tuple[tuple[int, int], ...]], Detector] = {}
 
     def run(self, order: Order) -> Reply:
         """Infer the video and write the results; a failure that has a name becomes the reply."""
@@ -57,15 +57,20 @@ class Runner:
 
     def _detector(self, path: str) -> Detector:
         from tasks.engine.detectors import load_detector
+        from tasks.engine.model_files import files_of
 
         try:
-            stat = Path(path).stat()
+            key = path, tuple(map(_state, (Path(path), *files_of(Path(path)).values())))
         except FileNotFoundError:
             raise ObjectMissing("the model's file is gone from the service's machine") from None
-        key = (path, stat.st_mtime_ns, stat.st_size)
         if key not in self._loaded:
             self._loaded[key] = load_detector(Path(path))
         return self._loaded[key]
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
 
 
 @contextmanager

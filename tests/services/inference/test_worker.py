@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,18 @@ def test_a_model_is_loaded_once_and_again_when_its_file_changes(tmp_path: Path, 
     assert runner.run(_order(tmp_path, path=bikes, model=model)).code == "model_invalid"
     model.unlink()
     assert runner.run(_order(tmp_path, path=bikes, model=model)).code == "object_missing"
+
+
+def test_a_model_is_loaded_again_when_its_weights_beside_it_change(tmp_path: Path) -> None:
+    """A retrained model may differ in the second file alone."""
+    cases = Path(__file__).parents[2] / "cases"
+    for name in ("weights_beside.onnx", "weights_beside.onnx.data"):
+        shutil.copyfile(cases / name, tmp_path / name)
+    model, weights, runner = tmp_path / "weights_beside.onnx", tmp_path / "weights_beside.onnx.data", Runner()
+    first = runner._detector(str(model))
+    assert runner._detector(str(model)) is first
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    assert runner._detector(str(model)) is not first
 
 
 def test_a_machine_that_fails_is_not_the_videos_fault(tmp_path: Path, bikes: Path) -> None:
