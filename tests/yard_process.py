@@ -1,16 +1,22 @@
-"""A run or a collector in a process of its own, without Prefect: ``python -m tests.yard_process run|collect PIPELINE``.
+"""A run or a collector in a process of its own, without Prefect.
+
+    python -m tests.yard_process run|collect PIPELINE [SHORTEST_LEASE_S [STOPPED_AT]]
 
 Everything is as in production but the rate of submissions, which would hide what the tests are
-about, and the look-up of the model. Prints how many jobs it submitted when every job has ended.
+about, and the look-up of the model. With a place, it sends itself
+SIGSTOP there, once. Prints how many jobs it submitted when every job has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from datetime import timedelta
 
+import tasks.run
 from tasks.discover import record_listing
-from tasks.domain.errors import LedgerConflict
+from tasks.domain.errors import LedgerConflict, SubmissionUnknown
 from tasks.domain.job import JobState, ModelRef
 from tasks.domain.predictions import TaskType
 from tasks.infer import advance
@@ -19,10 +25,16 @@ from tasks.inference.roboflow import RoboflowClient
 from tasks.ledger.base import JobRecord
 from tasks.pace import Pace
 from tasks.run import Run, open_run
+from tests.faults.marks import CLIENT, Mark, set_mark
 
 MODEL = ModelInfo(ModelRef("players-x1", "1"), TaskType.OBJECT_DETECTION, ("Person",))
 OPEN = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
 WORKERS = 12
+PLACES = {
+    "after the intent": Mark("tasks.run:Run.move", after=True, when=lambda given: given["to"] == "submitting"),
+    "before the request": Mark(f"{CLIENT}._send", when=lambda given: given["what"] == "submitting a job"),
+    "after the answer": Mark(f"{CLIENT}.submit", after=True),
+}
 
 
 async def known(_: RoboflowClient, __: tuple[ModelRef, ...]) -> tuple[ModelInfo, ...]:
@@ -37,7 +49,7 @@ async def take(run: Run, key: str, collects: bool) -> int:
             return 0
         try:
             return (await advance(run, job, wait=True)).submitted
-        except LedgerConflict:
+        except (LedgerConflict, SubmissionUnknown):
             return 0
 
 
@@ -67,6 +79,11 @@ async def main(what: str, pipeline: str) -> None:
 
 if __name__ == "__main__":
     RoboflowClient.describe = known  # type: ignore[method-assign, assignment]
+    what, pipeline, lease_s, stopped_at = (*sys.argv[1:], "", "")[:4]
+    if lease_s:
+        tasks.run.SHORTEST_LEASE = timedelta(seconds=float(lease_s))
+    if stopped_at:
+        set_mark(PLACES[stopped_at], signal.SIGSTOP)
     print("ready", flush=True)
     sys.stdin.readline()
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(what, pipeline))

@@ -14,7 +14,7 @@ from tasks.ledger.clock import lease_time
 from tasks.ledger.columns import TIME
 from tasks.ledger.inbox import Batch, BatchState, Upload
 from tasks.ledger.schema import batches, uploads
-from tasks.ledger.uploads import DONE, TAKEN, WAITING
+from tasks.ledger.uploads import DONE, TAKEN, WAITING, is_due
 
 # An upload that was given back waits so long, and twice as long each time, up to the longest.
 FIRST_WAIT = timedelta(minutes=1)
@@ -25,7 +25,7 @@ def form(connection: Connection, pipeline: str, owner: str, lease: timedelta, no
     """Take the oldest uploads that are due into a new batch."""
     due = (
         select(uploads.c.id)
-        .where(uploads.c.state == WAITING, uploads.c.pipeline == pipeline, uploads.c.due_at <= now)
+        .where(uploads.c.state == WAITING, uploads.c.pipeline == pipeline, is_due(now))
         .order_by(uploads.c.id)
         .limit(most)
         .with_for_update(skip_locked=True)

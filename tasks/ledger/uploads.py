@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from tasks.domain.upload import UploadEvent, is_later, upload_key
 from tasks.ledger.database import keep_others_out
@@ -108,12 +108,17 @@ def _row(pipeline: str, event: UploadEvent, key: str, now: datetime) -> dict[str
     }
 
 
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """Whether an upload need not wait (any longer); one from the future does not: the clock was set back since."""
+    return or_(uploads.c.due_at <= now, uploads.c.received_at > now)
+
+
 def waiting(connection: Connection, now: datetime) -> dict[str, Waiting]:
     """By pipeline, what waits and is due."""
     when = uploads.c.received_at
     query = (
         select(uploads.c.pipeline, func.count().label("number"), func.min(when), func.max(when))
-        .where(uploads.c.state == WAITING, uploads.c.due_at <= now)
+        .where(uploads.c.state == WAITING, is_due(now))
         .group_by(uploads.c.pipeline)
     )
     return {name: Waiting(number, oldest, newest) for name, number, oldest, newest in connection.execute(query)}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from config.event_settings import EventSettings
 from deployments.services.events.meters import Meters
@@ -19,10 +20,10 @@ _log = logging.getLogger("reelroute.events")
 _EVERY_S = 1.0
 # A formed batch is ours to start for so long; another service takes it over then.
 _START_LEASE = timedelta(minutes=1)
-_PRUNE_EVERY = timedelta(hours=1)
-_SHOW_EVERY = timedelta(seconds=5)
-_CHECK_EVERY = timedelta(seconds=10)
-_RETRY_EVERY = timedelta(seconds=5)
+_PRUNE_EVERY_S = 3600.0
+_SHOW_EVERY_S = 5.0
+_CHECK_EVERY_S = 10.0
+_RETRY_EVERY_S = 5.0
 _LIVE = (BatchState.FORMED, BatchState.STARTED, BatchState.RUNNING)
 
 
@@ -34,6 +35,7 @@ class Drain:
 
     Args:
         pipelines: Name -> what to call it in a run's parameters.
+        timer: Seconds that go on evenly, whatever becomes of the date that ``clock`` tells.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Drain:
         starter: Starter,
         meters: Meters,
         clock: Callable[[], datetime],
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inbox = inbox
         self._settings = settings
@@ -51,8 +54,9 @@ class Drain:
         self._starter = starter
         self._meters = meters
         self._clock = clock
+        self._timer = timer
         self._owner = new_owner()
-        self._pruned_at = self._shown_at = self._checked_at = self._retry_at = datetime.min.replace(tzinfo=UTC)
+        self._prune_at = self._show_at = self._check_at = self._retry_at = 0.0
         self.problem = ""
 
     def check(self) -> None:
@@ -84,7 +88,7 @@ class Drain:
             await self._look_after(batch)
         formed = [batch for batch in live if batch.state is BatchState.FORMED]
         # What cannot be started now is not added to: the next batch is the larger for it.
-        if self._clock() >= self._retry_at and await self._start(formed):
+        if self._timer() >= self._retry_at and await self._start(formed):
             await self._form()
         await self._tidy()
 
@@ -123,7 +127,7 @@ class Drain:
                 if str(error) != self.problem:
                     _log.error("no run can be started, uploads wait in the inbox: %s", error)
                 self.problem = str(error)
-                self._retry_at = self._clock() + _RETRY_EVERY
+                self._retry_at = self._timer() + _RETRY_EVERY_S
                 self._meters.count_batch(batch.pipeline, "not_started")
                 return False
             self.problem = ""
@@ -157,19 +161,19 @@ class Drain:
         now = self._clock()
         return (
             waiting.count >= self._settings.batch
-            or now - waiting.newest >= self._settings.quiet
+            or not timedelta(0) <= now - waiting.newest < self._settings.quiet  # before: the clock was set back
             or now - waiting.oldest >= self._settings.longest_wait
         )
 
     async def _tidy(self) -> None:
-        now = self._clock()
-        if now >= self._retry_at and now - self._checked_at >= _CHECK_EVERY:
-            self._checked_at = now
+        now, passed_s = self._clock(), self._timer()
+        if passed_s >= max(self._retry_at, self._check_at):
+            self._check_at = passed_s + _CHECK_EVERY_S
             self.problem = await self._starter.check()
-        if now - self._shown_at >= _SHOW_EVERY:
-            self._shown_at = now
+        if passed_s >= self._show_at:
+            self._show_at = passed_s + _SHOW_EVERY_S
             counts = await asyncio.to_thread(self._inbox.inbox_counts)
             self._meters.show_inbox(counts, await asyncio.to_thread(self._inbox.oldest_upload), now)
-        if now - self._pruned_at >= _PRUNE_EVERY:
-            self._pruned_at = now
+        if passed_s >= self._prune_at:
+            self._prune_at = passed_s + _PRUNE_EVERY_S
             await asyncio.to_thread(self._inbox.prune_inbox, now - self._settings.retention)

@@ -37,13 +37,15 @@ class Desk:
     ledger: Ledger
     starter: NotingStarter
     now: datetime = NOON
+    passed_s: float = 0.0
     told: int = 0
 
     def drain(self, **settings: object) -> Drain:
         """Another service's, if there is one already."""
         chosen = EventSettings.model_validate({"REELROUTE_EVENTS_BATCH": 10, **settings})
         names = {"yard": "./yard.yaml", "other": "other"}
-        return Drain(self.ledger, chosen, names, self.starter, Meters(CollectorRegistry()), lambda: self.now)
+        meters = Meters(CollectorRegistry())
+        return Drain(self.ledger, chosen, names, self.starter, meters, lambda: self.now, lambda: self.passed_s)
 
     def put(self, count: int = 1, pipeline: str = "yard") -> None:
         events = [
@@ -55,6 +57,7 @@ class Desk:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds * SECOND
+        self.passed_s += seconds
 
     @property
     def sizes(self) -> list[int]:
@@ -148,6 +151,24 @@ async def test_a_server_that_goes_away_is_noticed_without_uploads(desk: Desk) ->
     await drain.step()
     with pytest.raises(ServiceUnavailable):
         drain.check()
+
+
+async def test_a_clock_that_is_set_back_holds_no_upload_up(desk: Desk) -> None:
+    """Neither those that were put here an hour from now, nor a start that failed then."""
+    drain = desk.drain()
+    desk.starter.down = True
+    desk.put(1)
+    desk.wait(6)
+    await drain.step()
+    desk.put(1)
+    desk.starter.down = False
+    desk.now -= timedelta(hours=1)
+    for _ in range(2):
+        desk.wait(6)
+        await drain.step()
+
+    assert [1, 1] == desk.sizes
+    drain.check()
 
 
 async def test_a_busy_starter_is_not_given_more(desk: Desk) -> None:
