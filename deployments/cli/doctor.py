@@ -28,7 +28,7 @@ def doctor(pipeline: PipelineName, as_json: Json = False) -> None:
     if any(section.credentials for section in (*loaded.sources, *loaded.routes)):
         from deployments.cli.prefect_setup import prepare_prefect
 
-        prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=False)
+        prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=False, own_server=True)
     with printer.console.status("looking"):
         found = asyncio.run(examine(loaded, settings))
     show(found, printer)

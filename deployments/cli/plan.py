@@ -59,7 +59,7 @@ def read_blocks(pipeline: Pipeline, settings: Settings) -> Blocks:
 
     if not any(named_blocks(pipeline)):
         return {}
-    prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=False)
+    prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=False, own_server=True)
     return asyncio.run(load_credentials(pipeline))
 
 

@@ -10,13 +10,16 @@ from pathlib import Path
 SERVER_ENV = Path(__file__).parents[1] / "server.env"
 
 
-def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text") -> None:
+def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text", own_server: bool = False) -> None:
     """Set what the environment leaves open, and keep the log off the terminal unless asked for.
 
     A log in JSON is for a machine that collects it, and is always written.
 
     Without a server configured, Prefect starts one of its own for the run; on a busy machine that
     takes longer than the 20 seconds it allows itself.
+
+    Args:
+        own_server: This command asks Prefect something, and so may start such a server.
     """
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", log_level.upper())
@@ -34,6 +37,13 @@ def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text") 
     elif not verbose:
         for handler in logging.getLogger().handlers:
             handler.setLevel(logging.CRITICAL + 1)
+    if own_server:
+        from prefect.settings import PREFECT_API_URL
+
+        if not PREFECT_API_URL.value():
+            from deployments.cli.own_server import keep_secrets_from_own_server
+
+            keep_secrets_from_own_server()
 
 
 def server_settings() -> dict[str, str]:

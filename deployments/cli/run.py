@@ -73,7 +73,7 @@ def run_flow(
     for_people = sys.stderr.isatty() and not verbose and settings.log_format == "text"
     with watching(enabled=for_people) as bars:
         bars.stage("starting Prefect")
-        prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=verbose)
+        prepare_prefect(log_level=settings.log_level, log_format=settings.log_format, verbose=verbose, own_server=True)
         first = start()
         bars.stage(stage)
         from prefect.settings import PREFECT_API_URL

@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from tasks.domain.environment import PROXIES, child_environment
 from tasks.domain.errors import AuthRefused, ModelUnknown, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import ModelRef
 from tasks.domain.predictions import TaskType
@@ -90,7 +91,7 @@ async def _ask_sdk(question: bytes, base_url: str, show: Discretion, timeout_s: 
 def _environment(base_url: str) -> dict[str, str]:
     """What the SDK's process needs to know, and nothing of the user's own SDK settings."""
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "API_URL": base_url}
+    environment = {**child_environment(os.environ, PROXIES), "API_URL": base_url}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), root)))
     environment["ROBOFLOW_CONFIG_DIR"] = os.path.join(os.devnull, "none")  # noqa: PTH118 (a file that cannot exist)
     environment.setdefault("HOME", tempfile.gettempdir())  # without HOME the SDK cannot be imported

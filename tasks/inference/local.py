@@ -21,12 +21,14 @@ from typing import cast
 
 from pydantic import SecretStr
 
+from tasks.domain.environment import child_environment
 from tasks.domain.errors import ServiceUnavailable
 from tasks.domain.redaction import HIDDEN, redact
 
 READY_TIMEOUT = timedelta(seconds=60)
 STOP_TIMEOUT = timedelta(seconds=10)
 LARGEST_LOG = 8 << 20
+_ITS_SETTINGS = ("REELROUTE_LOG_LEVEL", "REELROUTE_LOG_FORMAT")
 TAIL_BYTES = 2000
 
 
@@ -69,7 +71,9 @@ async def local_service(
         ServiceUnavailable: It cannot be started, stops at once, or is not ready in time.
     """
     log_file = home / "logs" / "inference-service.log"
-    environment = {**os.environ, "ROBOFLOW_API_KEY": api_key.get_secret_value(), "REELROUTE_HOME": str(home)}
+    # Its key is in the environment, which only this user can read; arguments are for everybody.
+    environment = child_environment(os.environ, _ITS_SETTINGS)
+    environment |= {"ROBOFLOW_API_KEY": api_key.get_secret_value(), "REELROUTE_HOME": str(home)}
     with contextlib.ExitStack() as stack:
         try:
             log, log_start = _open_log(log_file)

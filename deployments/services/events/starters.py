@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -160,8 +161,11 @@ class ProcessStarter:
         command = [sys.executable, "-m", "deployments.services.events.run_batch", reference, batch.id]
         try:
             # Stdout is for whoever started the service; what the run says is for people.
+            # A run needs what any run does, but not the keys of the service.
+            own = ("REELROUTE_EVENTS_", "REELROUTE_METRICS_KEY")
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr, env=environment
             )
         except OSError as error:
             raise StartFailed(f"the run's process does not start: {error.strerror}") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import traceback
 from collections import Counter
@@ -20,6 +21,7 @@ from datetime import timedelta
 from deployments.services.inference.jobs import Claim, JobStore
 from deployments.services.inference.protocol import Order, Reply
 from deployments.services.inference.settings import Limits, ServiceSettings
+from tasks.domain.environment import child_environment
 
 _MAX_CRASHES = 2
 _MAX_STARTS = 5
@@ -53,6 +55,7 @@ class Worker:
             "deployments.services.inference.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env=child_environment(os.environ),  # it decodes what strangers made
             limit=_LONGEST_REPLY,
         )
         return cls(process)
