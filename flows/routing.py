@@ -69,8 +69,8 @@ class Router:
         """Succeeded jobs that a route lacks: of today's listing, and those that a dead run left half done."""
         run = self._run
         begun = run.ledger.deliveries(run.pipeline.name, [DeliveryState.PENDING, DeliveryState.DELIVERING])
-        done = run.ledger.jobs(run.pipeline.name, [JobState.SUCCEEDED], seen_since=run.started_at)
-        return {delivery.job_key for delivery in begun} | {job.key for job in done if self._lacking(job.key)}
+        lacking = run.ledger.undelivered(run.pipeline.name, run.fingerprints, seen_since=run.started_at)
+        return {delivery.job_key for delivery in begun} | set(lacking)
 
     def _lacking(self, key: str) -> list[str]:
         """Names of the routes that are to get this job's predictions; failed ones wait for a replay."""

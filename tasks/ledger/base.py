@@ -10,7 +10,7 @@ look at the job and no money: what is paid is looked at again right before, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -275,6 +275,14 @@ class Ledger(Inbox, ShardLedger, Protocol):
 
         Raises:
             LedgerConflict: There is no such job.
+        """
+        ...
+
+    def undelivered(self, pipeline: str, routes: Mapping[str, str], *, seen_since: datetime) -> Iterator[str]:
+        """Stream the keys of succeeded jobs that a route (name -> fingerprint) is still to get; changes nothing.
+
+        Asks about the jobs that the pipeline planned at that time or later. These are the ones of which
+        :meth:`plan_deliveries` returns deliveries that have not failed.
         """
         ...
 

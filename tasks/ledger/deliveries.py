@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
 from tasks.domain.errors import LedgerConflict
-from tasks.domain.job import DELIVERY_MOVES, DeliveryState, Failure
+from tasks.domain.job import DELIVERY_MOVES, DeliveryState, Failure, JobState
 from tasks.domain.video import printable
 from tasks.ledger.base import DeliveryRecord
 from tasks.ledger.clock import lease_time
@@ -18,7 +18,7 @@ from tasks.ledger.database import is_any_of
 from tasks.ledger.history import Line, line, tell
 from tasks.ledger.jobs import lock_job
 from tasks.ledger.redaction import clean_failure, clean_output
-from tasks.ledger.schema import deliveries
+from tasks.ledger.schema import deliveries, jobs, pipeline_jobs
 
 _COLUMNS = tuple(column.name for column in deliveries.c if column.name != "id")
 _ADD = insert(deliveries)
@@ -99,6 +99,27 @@ def read_page(
         query = query.where(deliveries.c.job_key == job_key)
     rows = connection.execute(query).all()
     return [_record(row) for row in rows], rows[-1].id if rows else after
+
+
+def undelivered_page(
+    connection: Connection, after: int, size: int, *, pipeline: str, routes: Mapping[str, str], seen_since: datetime
+) -> tuple[list[str], int]:
+    """Keys of the next succeeded jobs that a route lacks, and the position of the last of them."""
+    is_wanted = [and_(deliveries.c.route == name, deliveries.c.fingerprint == now) for name, now in routes.items()]
+    ended = (
+        select(func.count())
+        .where(deliveries.c.job_key == jobs.c.key, deliveries.c.pipeline == pipeline, or_(*is_wanted))
+        .where(deliveries.c.state.in_([DeliveryState.DELIVERED, DeliveryState.FAILED]))
+        .scalar_subquery()
+    )
+    query = (
+        select(jobs.c.key, jobs.c.id)
+        .join(pipeline_jobs, pipeline_jobs.c.job_key == jobs.c.key)
+        .where(pipeline_jobs.c.pipeline == pipeline, pipeline_jobs.c.seen_at >= seen_since)
+        .where(jobs.c.state == JobState.SUCCEEDED, ended < len(routes), jobs.c.id > after)
+    )
+    rows = connection.execute(query.order_by(jobs.c.id).limit(size)).all()
+    return [row.key for row in rows], rows[-1].id if rows else after
 
 
 def claim_route(

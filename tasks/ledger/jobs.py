@@ -17,6 +17,7 @@ from tasks.domain.job import JOB_MOVES, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef, printable
 from tasks.ledger.base import JobRecord, Slots
 from tasks.ledger.clock import lease_time
+from tasks.ledger.columns import text_to_stored
 from tasks.ledger.database import insert_new, is_any_of, keep_others_out
 from tasks.ledger.history import JOB, begin_stories, line, tell
 from tasks.ledger.redaction import bare_service, clean_failure
@@ -76,7 +77,15 @@ def plan_batch(connection: Connection, pipeline: str, batch: Sequence[Planned], 
     connection.execute(
         insert_new(connection, videos).on_conflict_do_nothing(),
         [
-            {"key": of, "uri": v.uri, "version": v.version, "size": v.size, "modified": v.modified, "info": None}
+            {
+                "key": of,
+                "uri": v.uri,
+                "version": v.version,
+                "size": v.size,
+                "modified": v.modified,
+                "info": None,
+                "uri_key": uri_key(v.uri),
+            }
             for _, of, v, _ in rows
         ],
     )
@@ -98,6 +107,11 @@ def plan_batch(connection: Connection, pipeline: str, batch: Sequence[Planned], 
 def video_key(video: VideoRef) -> str:
     """Name one version of one object: 32 hex digits."""
     return hashlib.sha256(json.dumps([video.uri, video.version]).encode()).hexdigest()[:32]
+
+
+def uri_key(uri: str) -> str:
+    """Name an object, whichever version, for an index: 16 hex digits of the URI as it is stored."""
+    return hashlib.sha256(text_to_stored(uri).encode()).hexdigest()[:16]
 
 
 def _new_job(key: str, of: str, spec: InferenceSpec, now: datetime) -> dict[str, object]:
@@ -148,7 +162,7 @@ def read_page(
     if states:
         query = query.where(is_any_of(jobs.c.state, states))
     if uri:
-        query = query.where(videos.c.uri == uri)
+        query = query.where(videos.c.uri_key == uri_key(uri), videos.c.uri == uri)
     rows = connection.execute(query.where(jobs.c.id > after).order_by(jobs.c.id).limit(size)).all()
     return [_record(row) for row in rows], rows[-1].id if rows else after
 

@@ -2,6 +2,7 @@
 
     videos ─< jobs ─< pipeline_jobs     which pipeline sees which job, and under what name
                    ├< deliveries        one per pipeline and route
+                   ├< submissions       what was or may have been paid, and for which pipeline
                    └< moves             the story of both, never changed
     batches ─< uploads                  the inbox: what stores have reported, until a run has seen to it
     shards ─< shard_jobs                lists of jobs that processes share
@@ -15,6 +16,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -28,7 +30,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import DELIVERY_STATE, FAILURE, INFO, JOB_STATE, SPEC, TIME, URIS, VERBATIM
 
 # Head of migrations/versions. A ledger that has it is opened without loading alembic.
-REVISION = "0004"
+REVISION = "0005"
 REVISION_TABLE = "ledger_revision"
 
 metadata = MetaData()
@@ -36,7 +38,8 @@ metadata = MetaData()
 # SQLite counts rows up by itself only in a column of exactly this type.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
 
-# One row per object version. The key is a hash, because a URI can be longer than an index entry may be.
+# One row per object version. ``key`` (of URI and version) and ``uri_key`` are hashes, because a URI can be longer
+# than an index entry may be.
 videos = Table(
     "videos",
     metadata,
@@ -47,7 +50,9 @@ videos = Table(
     Column("modified", TIME, nullable=False),
     Column("info", INFO),
     Column("content", VERBATIM),
+    Column("uri_key", String(16)),
     Index("videos_by_content", "content"),
+    Index("videos_by_uri", "uri_key"),
 )
 
 # ``id`` says in which order jobs became known; everything else goes by ``key``.
@@ -105,6 +110,21 @@ deliveries = Table(
     UniqueConstraint("job_key", "pipeline", "route", name="deliveries_route"),
     ForeignKeyConstraint(["job_key"], ["jobs.key"], name="deliveries_job"),
     Index("deliveries_by_state", "state", "id"),
+    Index("deliveries_by_owner", "lease_owner"),
+)
+
+# One row per attempt that the service took or may have taken; budgets of a period are counted from it.
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("job_key", String(32), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("pipeline", VERBATIM, nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("frames", BigInteger, nullable=False),
+    Column("minutes", Float, nullable=False),
+    ForeignKeyConstraint(["job_key"], ["jobs.key"], name="submissions_job"),
+    Index("submissions_by_time", "pipeline", "at"),
 )
 
 moves = Table(

@@ -5,7 +5,7 @@ The SQL of jobs, deliveries and their story is in the modules beside this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -144,6 +144,11 @@ class SqlLedger(SqlInbox, SqlShards):
         """Ensure a delivery per route; return those not delivered yet."""
         asked = pipeline, job_key, routes, aware(now)
         return self._database.change(lambda connection: delivery_rows.plan_routes(connection, *asked))
+
+    def undelivered(self, pipeline: str, routes: Mapping[str, str], *, seen_since: datetime) -> Iterator[str]:
+        """Stream the keys of succeeded jobs that a route is still to get."""
+        asked: dict[str, Any] = {"pipeline": pipeline, "routes": routes, "seen_since": aware(seen_since)}
+        return self._paged(partial(delivery_rows.undelivered_page, size=BATCH, **asked))
 
     def deliveries(
         self, pipeline: str | None = None, states: Sequence[DeliveryState] = (), *, job_key: str = ""

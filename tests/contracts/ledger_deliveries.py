@@ -10,7 +10,7 @@ import pytest
 from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import DeliveryRecord, Ledger, Move
-from tests.contracts.ledger_samples import LEASE, NOW, PIPELINE, add, planned, video
+from tests.contracts.ledger_samples import LEASE, NOW, PIPELINE, add, drive, planned, video
 
 LOST = Failure("route", "delivery_failed", "the folder is full", "make room")
 LATER = NOW + timedelta(minutes=1)
@@ -248,6 +248,29 @@ class DeliveryListContract:
         assert ["results", "video"] == [delivery.route for delivery in ledger.deliveries(PIPELINE, job_key=keys[0])]
         assert 3 == len(list(ledger.deliveries(job_key=keys[0])))
         assert 3 == ledger.counts(PIPELINE)[0][JobState.PLANNED]
+
+    def test_what_routes_lack_is_asked_without_writing(self, ledger: Ledger) -> None:
+        """Succeeded jobs of the listing without a delivery, with one to be made, or with one of other settings."""
+        keys = [add(ledger, planned(video(number))) for number in range(7)]
+        fresh, pending, delivered, failed, changed, unfinished, _ = keys
+        for key in keys:
+            if key != unfinished:
+                drive(ledger, key, JobState.SUCCEEDED)
+            if key != fresh:
+                plan(ledger, key, results="a" if key == changed else "b")
+            if key in (delivered, failed, changed):
+                claim(ledger, key)
+        finish(ledger, delivered)
+        finish(ledger, failed, DeliveryState.FAILED, failure=LOST)
+        finish(ledger, changed)
+        for key in (fresh, pending, delivered, failed, changed, unfinished):
+            ledger.plan(PIPELINE, [planned(video(keys.index(key)))], LATER)
+        lacking = lambda **routes: list(ledger.undelivered(PIPELINE, routes, seen_since=LATER))  # noqa: E731
+        stories = [ledger.story(key) for key in keys]
+        assert [fresh, pending, changed] == lacking(results="b")
+        assert [fresh, pending, delivered, failed, changed] == lacking(results="b", video="v")
+        assert [] == list(ledger.undelivered("other", {"results": "b"}, seen_since=LATER))
+        assert stories == [ledger.story(key) for key in keys]
 
     def test_many_deliveries_stream(self, ledger: Ledger) -> None:
         """Each once, though some are delivered meanwhile."""

@@ -19,6 +19,7 @@ from tasks.domain.errors import LedgerMissing
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger import database
 from tasks.ledger.database import sqlite_url
+from tasks.ledger.jobs import uri_key
 from tasks.ledger.open import open_ledger
 from tasks.ledger.schema import REVISION, REVISION_TABLE, metadata
 from tests.contracts.ledger_samples import LEASE, NOW, PIPELINE, add
@@ -143,6 +144,7 @@ class TestMigrations:
         ledger.close()
         assert [(REVISION,)] == sql(file, f"SELECT version_num FROM {REVISION_TABLE}")
         assert [("k", 7, None)] == sql(file, "SELECT key, size, content FROM videos WHERE size = 7")
+        assert [(uri_key("s3://bucket/a.mp4"),)] == sql(file, "SELECT uri_key FROM videos WHERE size = 7")
 
     def test_a_migration_that_dies_leaves_nothing(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """All tables or none: the next to open starts from the beginning."""

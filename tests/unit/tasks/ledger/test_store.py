@@ -89,6 +89,25 @@ class TestPages:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         assert "jobs_by_state" in plan[0].detail
 
+    @pytest.mark.parametrize("pipeline", [PIPELINE, None])
+    def test_a_video_is_found_by_its_uri_in_the_index(self, database: Database, pipeline: str | None) -> None:
+        """A delivery asks which version is current; it reads the video's own rows, however large the ledger is."""
+        uri = video(7).uri
+        assert [video(7)] == [job.video for job in SqlLedger(database).jobs(pipeline, uri=uri)]
+        ((statement, parameters),) = statements(database, lambda ledger: ledger.jobs(pipeline, uri=uri))
+        with database.read() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        assert "SEARCH videos USING INDEX videos_by_uri (uri_key=?)" == plan[0].detail
+        assert [] == [step.detail for step in plan if step.detail.startswith("SCAN")]
+
+    def test_who_holds_leases_is_found_by_the_index(self, database: Database) -> None:
+        """Every run asks at its start; rows that nobody holds are not read."""
+        ((statement, parameters),) = statements(database, lambda ledger: iter(ledger.owners()))
+        with database.read() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        scanned = [step.detail for step in plan if step.detail.startswith("SCAN")]
+        assert ["SCAN shards"] == scanned
+
     def test_nothing_is_read_before_it_is_asked_for(self, database: Database) -> None:
         """Asking for a stream is free, and one record costs one page."""
         ledger = SqlLedger(database)
@@ -113,3 +132,16 @@ class TestPlanning:
         assert ["UPDATE"] == written
         assert 1 == ledger.plan(PIPELINE, [planned(video(99_999))], NOW)
         assert ["UPDATE", *["INSERT"] * 4] == written
+
+
+class TestUndelivered:
+    """What routes lack."""
+
+    def test_deliveries_of_each_job_are_found_by_its_key(self, database: Database) -> None:
+        """Asking of a whole listing reads each job's own deliveries, not all there are for each."""
+        asked: Read = lambda ledger: ledger.undelivered(PIPELINE, {"results": "a", "video": "b"}, seen_since=NOW)  # noqa: E731
+        ((statement, parameters),) = statements(database, asked)
+        with database.read() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        assert [] == [step.detail for step in plan if step.detail.startswith("SCAN") or "TEMP B-TREE" in step.detail]
+        assert any("SEARCH deliveries" in step.detail and "job_key=?" in step.detail for step in plan)
