@@ -32,7 +32,12 @@ def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, SqlL
         open_ledger(sqlite_url(Path(database.where))).close()
         made[size] = SqlLedger(database)
         made[size].plan(PIPELINE, many(size), NOW)
-        row = {"pipeline": PIPELINE, "route": "results", "fingerprint": "a", "state": DeliveryState.DELIVERED}
+        row: dict[str, object] = {
+            "pipeline": PIPELINE,
+            "route": "results",
+            "fingerprint": "a",
+            "state": DeliveryState.DELIVERED,
+        }
         row |= {"attempts": 1, "outputs": ("s3://out/a.json",), "lease_owner": "", "updated_at": NOW}
         with database.write() as connection:
             connection.execute(update(jobs).values(state=JobState.SUCCEEDED, result_key="r.json"))

@@ -265,7 +265,10 @@ class DeliveryListContract:
         finish(ledger, changed)
         for key in (fresh, pending, delivered, failed, changed, unfinished):
             ledger.plan(PIPELINE, [planned(video(keys.index(key)))], LATER)
-        lacking = lambda **routes: list(ledger.undelivered(PIPELINE, routes, seen_since=LATER))  # noqa: E731
+
+        def lacking(**routes: str) -> list[str]:
+            return list(ledger.undelivered(PIPELINE, routes, seen_since=LATER))
+
         stories = [ledger.story(key) for key in keys]
         assert [fresh, pending, changed] == lacking(results="b")
         assert [fresh, pending, delivered, failed, changed] == lacking(results="b", video="v")
