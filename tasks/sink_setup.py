@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Any
 
 from config.routes import LabelboxRoute, LightlyRoute, ResultsRoute, Route, VideoRoute
+from tasks.domain.job import DeliveryState
 from tasks.labelbox_setup import upload_sink
 from tasks.labelbox_style import labelbox_style
 from tasks.places import place_of
@@ -61,7 +63,20 @@ def _video(run: Run, route: VideoRoute, day: date) -> Sink:
     from tasks.predictions.interpolate import Interpolator
     from tasks.sinks.video import VideoSink
 
-    return VideoSink(_place(run, route, day), interpolate=Interpolator, min_confidence=route.min_confidence)
+    return VideoSink(
+        _place(run, route, day),
+        interpolate=Interpolator,
+        min_confidence=route.min_confidence,
+        outputs_of=partial(outputs_of, run),
+    )
+
+
+def outputs_of(run: Run, uri: str) -> set[str] | None:
+    """What the pipeline's routes have delivered of all versions of a video; None if it never had one there."""
+    name = run.pipeline.name
+    jobs = list(run.ledger.jobs(name, uri=uri))
+    delivered = (run.ledger.deliveries(name, [DeliveryState.DELIVERED], job_key=job.key) for job in jobs)
+    return {output for records in delivered for record in records for output in record.outputs} if jobs else None
 
 
 BUILDERS: dict[type[Route], Callable[[Run, Any, date], Sink]] = {

@@ -13,8 +13,9 @@ import pytest
 
 from tasks.domain.errors import DeliveryFailed, ObjectMissing, StorageUnavailable
 from tasks.domain.predictions import TaskType
+from tasks.predictions.interpolate import Interpolator
 from tasks.sinks.base import Delivery, Sink
-from tasks.sinks.video import output_key
+from tasks.sinks.video import VideoSink, output_key
 from tasks.storage.base import Storage
 from tasks.storage.local import LocalStorage
 from tests.clips import CLIP_SIZE, sample_footage, write_clip
@@ -95,6 +96,56 @@ def test_real_footage_end_to_end(tmp_path: Path) -> None:
 def test_the_copy_is_named_after_its_video(name: str, expected: str) -> None:
     """An mp4 keeps its name; anything else gets the suffix behind its own."""
     assert expected == output_key(name)
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "a/clip.mov", "clip"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0, 1), (1, 0, 1, 0, 0)])
+@pytest.mark.parametrize("known_first", [True, False])
+def test_videos_whose_copies_would_meet_get_two(
+    name: str, order: tuple[int, ...], known_first: bool, small_clip: Path, tmp_path: Path
+) -> None:
+    """``clip.avi`` and ``clip.avi.mp4``, listed together or one after the other, delivered in any order and again.
+
+    A copy that is there stays what it is: the other steps aside, and says so.
+    """
+    store, delivered = MemoryStorage(), dict[str, set[str]]()
+    deliveries = []
+    for number, one in enumerate((name, f"{name}.mp4")):
+        (tmp_path / str(number)).mkdir()
+        made = delivery_of(small_clip, tmp_path / str(number), [[]], name=one)
+        deliveries.append(replace(made, video=replace(made.video, uri=f"s3://bucket/videos/{one}")))
+    if known_first:
+        delivered = {delivery.video.uri: set() for delivery in deliveries}
+    route = VideoSink(store, interpolate=Interpolator, outputs_of=delivered.get)
+    places: dict[int, str] = {}
+    warned = set()
+    for number in order:
+        uri = deliveries[number].video.uri
+        delivered[uri] = set()  # as the ledger has it while a copy is made, for the first time or again
+        receipt = route.deliver(deliveries[number])
+        (place,) = receipt.outputs
+        assert places.setdefault(number, place) == place
+        delivered[uri] = {place}
+        warned |= {number} if any("another video has the copy" in warning for warning in receipt.warnings) else set()
+    assert 2 == len(set(places.values())) == len(contents(store))
+    assert f"{store.root}{name}.mp4" in places.values()
+    assert 1 == len(warned)
+    assert (order[0] not in warned) or known_first
+
+
+def test_a_copy_whose_name_nobody_else_wants_keeps_it(small_clip: Path, tmp_path: Path) -> None:
+    """The pipeline's other videos do not matter; nor does a name that ends twice in .mp4."""
+    for name in ("clip.avi.mp4", "clip.avi", "clip.mp4.mp4", "clip.mp4"):
+        folder = tmp_path / name
+        folder.mkdir()
+        asked: list[str] = []
+        made = delivery_of(small_clip, folder, [[]], name=name)
+        route = VideoSink(
+            MemoryStorage(), interpolate=Interpolator, outputs_of=lambda uri, asked=asked: asked.append(uri)
+        )
+        (place,) = route.deliver(replace(made, video=replace(made.video, uri=f"s3://bucket/{name}"))).outputs
+        assert place.endswith(output_key(name))
+        assert f"s3://bucket/{name}" not in asked
 
 
 def test_a_video_is_not_overwritten_by_its_copy(tmp_path: Path) -> None:
