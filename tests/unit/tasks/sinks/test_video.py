@@ -140,9 +140,7 @@ def test_a_copy_whose_name_nobody_else_wants_keeps_it(small_clip: Path, tmp_path
         folder.mkdir()
         asked: list[str] = []
         made = delivery_of(small_clip, folder, [[]], name=name)
-        route = VideoSink(
-            MemoryStorage(), interpolate=Interpolator, outputs_of=lambda uri, asked=asked: asked.append(uri)
-        )
+        route = VideoSink(MemoryStorage(), interpolate=Interpolator, outputs_of=asked.append)
         (place,) = route.deliver(replace(made, video=replace(made.video, uri=f"s3://bucket/{name}"))).outputs
         assert place.endswith(output_key(name))
         assert f"s3://bucket/{name}" not in asked
