@@ -14,7 +14,7 @@ from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.credentials import load_credentials
 from tasks.domain.errors import LedgerMissing
-from tasks.domain.video import printable
+from tasks.domain.escaping import markdown_text
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
 from tasks.policies import PATIENT_STEP
@@ -65,5 +65,6 @@ def markdown(name: str, found: Preview) -> str:
     lines = [f"# {name} would submit {estimate.videos} videos", "", "| | |", "|---|---|"]
     lines += [f"| {label} | {value} |" for label, value in rows.items()]
     told = [f"{failure['video']}: {failure['code']}: {failure['message']}" for failure in found.failures]
-    lines += ["", *(f"- {printable(text)}" for text in [*told[:FAILURES_SHOWN], *found.warnings[:FAILURES_SHOWN]])]
+    told = [*told[:FAILURES_SHOWN], *found.warnings[:FAILURES_SHOWN]]
+    lines += ["", *(f"- {markdown_text(text)}" for text in told)]
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from tasks.discover import Discovery
 from tasks.domain.errors import ReelrouteError
+from tasks.domain.escaping import markdown_text
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.domain.video import printable
 from tasks.ledger.base import JobRecord
@@ -149,10 +150,10 @@ def _entry(job: JobRecord, failure: Failure) -> dict[str, str]:
 
 def _row(job: JobRecord, problems: list[Failure]) -> dict[str, Any]:
     return {
-        "video": str(job.video),
+        "video": markdown_text(job.video.name),
         "state": str(job.state),
         "seconds": round(job.info.duration_s, 1) if job.info else None,
-        "problem": "; ".join(f"{failure.stage}: {failure.code}: {failure.message}" for failure in problems),
+        "problem": markdown_text("; ".join(f"{one.stage}: {one.code}: {one.message}" for one in problems)),
     }
 
 
@@ -212,7 +213,7 @@ def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:
 
 def markdown(summary: dict[str, Any]) -> str:
     """Render a summary for people."""
-    lines = [f"# {summary['pipeline']}", "", headline(summary), ""]
+    lines = [f"# {summary['pipeline']}", "", markdown_text(headline(summary)), ""]
     lines += ["| | videos |", "|---|---|"]
     counted = ("discovered", "skipped", "submitted", "succeeded", "reused", "failed", "unknown", "in_flight")
     lines += [f"| {name.replace('_', ' ')} | {summary[name]} |" for name in counted]
@@ -220,16 +221,16 @@ def markdown(summary: dict[str, Any]) -> str:
         f"| not taken: {NOT_TAKEN.get(reason, reason)} | {count} |" for reason, count in summary["not_taken"].items()
     ]
     lines += [f"| left out by {reason} | {count} |" for reason, count in summary["left_out"].items()]
-    lines += [f"| delivered to {route} | {count} |" for route, count in summary["delivered"].items()]
+    lines += [f"| delivered to {markdown_text(route)} | {count} |" for route, count in summary["delivered"].items()]
     if summary["failures"]:
         lines += ["", "## Failures", "", "| video | stage | code | what | what to do |", "|---|---|---|---|---|"]
         for failure in summary["failures"][:LINES_SHOWN]:
             cells = (failure[name] for name in ("video", "stage", "code", "message", "hint"))
-            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+            lines.append("| " + " | ".join(markdown_text(cell) for cell in cells) + " |")
         lines += _more(summary["failures"])
     if summary["warnings"]:
         lines += ["", "## Warnings", ""]
-        lines += [f"- {_cell(warning)}" for warning in summary["warnings"][:LINES_SHOWN]]
+        lines += [f"- {markdown_text(warning)}" for warning in summary["warnings"][:LINES_SHOWN]]
         lines += _more(summary["warnings"])
     return "\n".join(lines) + "\n"
 
@@ -254,10 +255,6 @@ def headline(summary: dict[str, Any]) -> str:
     if summary["skipped"] == summary["discovered"] and not any(summary["delivered"].values()):
         return f"Nothing to do: all {summary['discovered']} videos were done before."
     return "All is well."
-
-
-def _cell(text: str) -> str:
-    return printable(text).replace("|", "\\|")
 
 
 def _more(items: list[Any]) -> list[str]:

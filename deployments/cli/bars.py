@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from tasks.domain.video import printable
 from tasks.progress import Watcher, watcher
 
 
@@ -41,13 +43,15 @@ class Bars(Watcher):
     def delivered(self, route: str, video: str, problem: str) -> None:
         """Count a delivery; name it if it failed."""
         if route not in self._routes:
-            self._routes[route] = self._progress.add_task(f"to {route}", total=self._expected or None)
+            self._routes[route] = self._progress.add_task(
+                escape(printable(f"to {route}")), total=self._expected or None
+            )
         self._progress.advance(self._routes[route])
         self._name(f"{video} to {route}", problem)
 
     def _name(self, what: str, problem: str) -> None:
         if problem:
-            self._progress.console.print(f"{what}: {problem}", markup=False, highlight=False)
+            self._progress.console.print(printable(f"{what}: {problem}"), markup=False, highlight=False)
 
 
 @contextmanager

@@ -41,9 +41,11 @@ def show(found: Findings, printer: Printer) -> None:
     """Print what was found for people, what fails with its hint."""
     from rich.text import Text
 
+    from tasks.domain.video import printable
+
     for finding in found:
         mark, colour = MARKS[finding.status]
-        line = Text.assemble((f"{mark} ", colour), f"{finding.subject}: {finding.check}: {finding.message}")
+        line = Text.assemble((f"{mark} ", colour), printable(f"{finding.subject}: {finding.check}: {finding.message}"))
         line.append(f" ({finding.code})" if finding.code else "", style="dim")
         printer.console.print(line)
         if finding.hint:

@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tasks.domain.escaping import terminal_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,8 +28,8 @@ class Printer:
         return Console(stderr=self.as_json, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Tell people something, verbatim."""
-        self.console.print(text, markup=False)
+        """Tell people something, verbatim but for what would steer their terminal."""
+        self.console.print(terminal_text(text), markup=False)
 
     def result(self, value: dict[str, Any]) -> None:
         """Give machines their one object; nothing without ``--json``."""
@@ -41,9 +43,9 @@ class Printer:
 
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"[bold red]error[/] [dim]({error.code})[/]", end=" ")
-        console.print(str(error), markup=False)
+        console.print(terminal_text(str(error)), markup=False)
         if error.hint:
-            console.print(f"  hint: {error.hint}", markup=False)
+            console.print(terminal_text(f"  hint: {error.hint}"), markup=False)
         self.result(
             {"error": {"code": error.code, "message": str(error), "hint": error.hint}, "exit_code": error.exit_code}
         )

@@ -104,10 +104,10 @@ def show(summary: dict[str, Any], printer: Printer) -> None:
     for reason, count in summary["left_out"].items():
         table.add_row(f"left out ({reason})", str(count))
     for route, count in summary["delivered"].items():
-        table.add_row(f"delivered to {route}", str(count))
+        table.add_row(Text(printable(f"delivered to {route}")), str(count))
     console.print(table)
     for failure in summary["failures"]:
-        line = Text.assemble(("✗ ", "red"), printable(failure["video"]), f": {failure['stage']}: ")
+        line = Text.assemble(("✗ ", "red"), printable(failure["video"]), f": {printable(failure['stage'])}: ")
         line.append(f"{failure['code']}: {printable(failure['message'])}")
         console.print(line)
         if failure["hint"]:

@@ -103,6 +103,7 @@ def _job(job: JobRecord) -> dict[str, Any]:
 def show(standing: dict[str, Any], printer: Printer) -> None:
     """Print the standing for people."""
     from rich.table import Table
+    from rich.text import Text
 
     from tasks.domain.video import printable
 
@@ -113,7 +114,7 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
         states = list(next(iter(standing["deliveries"].values())))
         routes = Table("route", *states, box=None, pad_edge=False)
         for route, counts in standing["deliveries"].items():
-            routes.add_row(route, *(str(counts[state] or "") for state in states))
+            routes.add_row(Text(printable(route)), *(str(counts[state] or "") for state in states))
         printer.console.print(routes)
     show_inbox(standing["inbox"], printer)
     for job in standing["in_flight"]:

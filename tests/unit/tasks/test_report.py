@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 from tasks.discover import Discovery
 from tasks.domain.errors import AuthRefused
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.plan import Plan
-from tasks.report import Outcome, headline, markdown, stand, summarise, write_report
+from tasks.report import Outcome, _row, headline, markdown, stand, summarise, write_report
 from tasks.run import Run
 from tests.rig import Rig
 
@@ -156,8 +158,26 @@ def test_the_markdown_survives_odd_text(rig: Rig) -> None:
     text = markdown(summary_of(run))
 
     row = next(line for line in text.splitlines() if "a.mp4" in line)
-    assert r"it broke \| badly\nreally" in row
+    assert r"it broke \| badly\\nreally" in row
     assert "upload again" in row
+
+
+def test_no_name_or_message_is_markup_in_the_report_or_the_artifacts(rig: Rig) -> None:
+    """Prefect renders the report, and the cells of its tables, as Markdown."""
+    hostile = "<script>a</script> [x](javascript:y) `b` | **c**.mp4"
+    run = rig.run()
+    finish(rig, run, failing="a.mp4")
+    summary = summary_of(run)
+    summary["failures"] = [dict.fromkeys(("video", "stage", "code", "message", "hint"), hostile)]
+    summary["warnings"] = [hostile]
+    summary["delivered"] = {hostile: 1}
+    job = rig.listed(run)[0]
+    job = replace(job, video=replace(job.video, name=hostile))
+    cells = _row(job, [Failure("submit", "refused", hostile)])
+
+    for text in (markdown(summary), cells["video"], cells["problem"]):
+        assert not re.search(r"(?<!\\)<script|(?<!\\)\]\(|(?<!\\)`|(?<!\\)\*\*", text)
+    assert 7 == markdown(summary).count(r"\[x\](javascript:y)")
 
 
 def test_the_report_is_kept_for_people_and_machines(rig: Rig) -> None:
