@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from flows.limit import turn
 from tasks.collect import await_job
 from tasks.copies import find_copy
-from tasks.domain.errors import AuthRefused, PlanRefused, ReelrouteError, ServiceUnavailable
+from tasks.domain.errors import AuthRefused, LedgerUnusable, PlanRefused, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import Failure, JobState
 from tasks.infer import Inferred, infer_plainly, infer_video
 from tasks.ledger.base import JobRecord
@@ -189,7 +189,7 @@ class Pool:
             if now.failure is not None:
                 return now.failure.code, now.state
         error = ended
-        if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable):
+        if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable | LedgerUnusable):
             outcome.stopped = outcome.stopped or error
         if isinstance(error, ReelrouteError):
             failure = failure_of("submit" if job.state is JobState.PLANNED else "poll", error)

@@ -24,7 +24,7 @@ from config.inference import is_file, project_of
 from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.credentials import Blocks, load_credentials
-from tasks.domain.errors import InputInvalid, LedgerUnavailable
+from tasks.domain.errors import InputInvalid, LedgerUnavailable, LedgerUnusable
 from tasks.domain.job import InferenceSpec, JobState, ModelRef
 from tasks.endpoints import any_private
 from tasks.engine.model_files import digest_of
@@ -173,7 +173,7 @@ class Run:
                 self._renewal.cancel()
                 self._renewal = None
             # Otherwise the lease ends by itself; what the block did is done.
-            with suppress(LedgerUnavailable):
+            with suppress(LedgerUnavailable, LedgerUnusable):
                 await asyncio.to_thread(self.ledger.release, key, self.owner)
 
     async def _renew(self) -> None:
@@ -192,7 +192,7 @@ class Run:
     async def _again(self, renew: Callable[[], object]) -> None:
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
-            with suppress(LedgerUnavailable):
+            with suppress(LedgerUnavailable, LedgerUnusable):
                 await asyncio.to_thread(renew)
 
     @contextmanager

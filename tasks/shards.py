@@ -14,6 +14,7 @@ from tasks.domain.errors import (
     AuthRefused,
     InputInvalid,
     LedgerUnavailable,
+    LedgerUnusable,
     PlanRefused,
     ReelrouteError,
     ServiceUnavailable,
@@ -28,7 +29,7 @@ from tasks.run import Run
 from tasks.submit import failure_of
 
 OPEN = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
-_STOPPERS = {kind.code: kind for kind in (AuthRefused, PlanRefused, ServiceUnavailable)}
+_STOPPERS = {kind.code: kind for kind in (AuthRefused, LedgerUnusable, PlanRefused, ServiceUnavailable)}
 
 
 def split(run: Run, plan: Plan, size: int) -> list[str]:
@@ -79,7 +80,7 @@ async def holding_shard(run: Run, batch: str, first: str = "") -> AsyncIterator[
             yield shard
     finally:
         # Otherwise the lease ends by itself, and somebody looks through what is done.
-        with suppress(LedgerUnavailable):
+        with suppress(LedgerUnavailable, LedgerUnusable):
             await asyncio.to_thread(run.ledger.release_shard, shard.id, run.owner)
 
 

@@ -21,6 +21,7 @@ from tasks.domain.errors import (
     CopyAhead,
     LedgerConflict,
     LedgerUnavailable,
+    LedgerUnusable,
     PlanRefused,
     ReelrouteError,
     Retryable,
@@ -166,16 +167,22 @@ async def _plan_again(run: Run, job: JobRecord) -> None:
 
 
 async def _keep_id(run: Run, job: JobRecord, job_id: str) -> JobRecord:
-    """Record the id of a job that the service took: in the ledger, or beside it if it does not take it at once."""
+    """Record the id of a job that the service took: in the ledger, or beside it if it does not take it at once.
+
+    Raises:
+        LedgerUnusable, LedgerUnavailable, LedgerConflict: As the ledger did, with the id and where it is now.
+    """
     taken = TakenJob(job.key, job_id, run.service, run.clock())
     log.info("%s: the service has it as job %s", job.video, printable(job_id))
-    recording = asyncio.ensure_future(_record_id(run, job, taken))
+    recording, where = asyncio.ensure_future(_record_id(run, job, taken)), ""
     try:
         await asyncio.wait({recording}, timeout=PROMPT_S)
         if recording.done() and not recording.exception():
             return recording.result()
-        _keep_beside(run, job, taken)
+        where = _keep_beside(run, job, taken)
         recorded = await recording
+    except (LedgerUnusable, LedgerUnavailable, LedgerConflict) as error:
+        raise type(error)(f"{error.message}; {where}", hint=error.hint) from None
     except asyncio.CancelledError:
         _keep_beside(run, job, taken)
         raise
@@ -204,23 +211,20 @@ async def _record_id(run: Run, job: JobRecord, taken: TakenJob) -> JobRecord:
             return after
 
 
-def _keep_beside(run: Run, job: JobRecord, taken: TakenJob) -> None:
-    """Write an id down that the ledger does not have; loudly, if that cannot be done either."""
+def _keep_beside(run: Run, job: JobRecord, taken: TakenJob) -> str:
+    """Write an id down that the ledger does not have; say where it is, and loudly if that is nowhere."""
     # Not in a thread: whoever is cancelled does not come back from one. It is one line, and one sync of the disk.
     shown = printable(taken.job_id)
     try:
         place = run.job_ids.add(taken)
     except OSError as error:
-        log.error(
-            "%s: JOB %s AT %s IS RECORDED NOWHERE. The service has taken it; note its id. "
-            "The ledger does not take it now, and nor does any of %s: %s",
-            job.video, shown, taken.service, ", ".join(map(str, run.job_ids.places)), error.strerror,
-        )  # fmt: skip
+        tried = f"{', '.join(map(str, run.job_ids.places))}: {error.strerror}"
+        said = f"JOB {shown} AT {taken.service} WAS TAKEN AND IS RECORDED NOWHERE, note its id ({tried})"
+        log.error("%s: %s", job.video, said)
     else:
-        log.warning(
-            "%s: the ledger does not take the id of job %s now; it is kept in %s for the next run",
-            job.video, shown, place,
-        )  # fmt: skip
+        said = f"job {shown} was taken, and its id is kept in {place} for the next run"
+        log.warning("%s: the ledger does not take its id now: %s", job.video, said)
+    return said
 
 
 async def _left_midway(run: Run, job: JobRecord) -> NoReturn:
@@ -236,8 +240,8 @@ def state_after(error: ReelrouteError) -> JobState:
     """Where a submission that ended in ``error`` leaves its job."""
     if isinstance(error, Ambiguous):
         return JobState.UNKNOWN
-    # A wrong key or an empty account says nothing about the video: it stays to be done.
-    if isinstance(error, Retryable | AuthRefused | PlanRefused):
+    # A wrong key, an empty account or a ledger that fails says nothing about the video: it stays to be done.
+    if isinstance(error, Retryable | AuthRefused | PlanRefused | LedgerUnusable):
         return JobState.PLANNED
     return JobState.FAILED
 

@@ -44,7 +44,7 @@ class Fault:
             request, "midway" after the headers and half of the body; "" not at all.
         echoes: Say in the body what was asked, key and URLs and all, as careless servers do.
         hang: Never answer; with ``drop="midway"``, never go on after the first half.
-        then: Is called (in the service's thread) instead of going on, when it is about to hang.
+        then: Is called (in the service's thread) before it answers or, when it is about to hang, instead of going on.
     """
 
     status: int = 200
@@ -216,6 +216,8 @@ class ScriptedService:
     async def _send(self, writer: asyncio.StreamWriter, answer: Fault) -> bool:
         if answer.hang and not answer.drop:
             await self._hang(answer)
+        if not answer.hang:
+            answer.then()
         if answer.drop == "read":
             _reset(writer)
             return False

@@ -199,12 +199,15 @@ async def test_an_id_that_can_be_written_nowhere_is_told_loudly(
         return move(key, expected, to, *given, **facts)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run.ledger, "move", refuse)
-    with pytest.raises(LedgerUnusable):
+    with pytest.raises(LedgerUnusable) as caught:
         await submit_job(run, job)
 
     loud = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert 1 == len(loud)
     assert "JOB job-1 AT http://127.0.0.1:9" in loud[0]
+    assert (
+        "JOB job-1 AT http://127.0.0.1:9" in caught.value.message
+    )  # which is in summary and report, whatever logs show
     rig.clock.now += 2 * run.lease
     with pytest.raises(LedgerConflict):
         await submit_job(other, job)
