@@ -120,7 +120,11 @@ async def _check(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
 
 
 def is_overdue(run: Run, job: JobRecord) -> bool:
-    """Say whether a submitted job has had its time."""
+    """Say whether a submitted job has had its time, by the date; ask the service before you believe it.
+
+    A date that is set back gives a job that much longer. Set forward it makes jobs look late, which is
+    why what is done is collected all the same, and what was given up is asked for again by `replay`.
+    """
     return job.submitted_at is not None and run.clock() - job.submitted_at > run.pipeline.inference.deadline
 
 

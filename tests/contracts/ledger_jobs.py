@@ -241,6 +241,10 @@ class LeaseContract:
         assert claimed == ledger.job(key)
         assert claimed.updated_at == NOW
 
+    def test_leases_go_by_one_clock(self, ledger: Ledger) -> None:
+        """Which is the caller's, for as long as the database's agrees with it."""
+        assert ledger.lease_time(NOW) == NOW
+
     def test_a_lease_keeps_others_off_until_it_has_passed(self, ledger: Ledger) -> None:
         """Up to its last microsecond, and not beyond: a dead process is waited for no longer than its term."""
         key = add(ledger)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,15 @@ class TestReadOnly:
         """It is not even known whether a ledger is there."""
         (state / "secret").mkdir(mode=0o700)
         assert "cannot be reached: Permission denied" in self.open_as_nobody(state / "secret" / "ledger.db")
+
+
+def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
+    """It stays open, and a change that went into it would be lost without a word; put back, it is the ledger again."""
+    path = tmp_path / "ledger.db"
+    with closing(open_ledger(sqlite_url(path))) as ledger:
+        key = add(ledger)
+        path.rename(tmp_path / "moved.db")
+        with pytest.raises(LedgerUnusable, match="removed or replaced"):
+            ledger.release(key, "me")
+        (tmp_path / "moved.db").rename(path)
+        ledger.release(key, "me")
