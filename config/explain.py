@@ -8,11 +8,12 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from config.budget import Budget
 from config.conflicts import conflicts
 from config.document import Document, KeyPath, Mark
 from config.fields import Section, allowed_in
 from config.inference import Inference
-from config.pipeline import Budget, Pipeline
+from config.pipeline import Pipeline
 from config.problems import explain_value, nearest, quoted
 from config.routes import ROUTES, Route
 from config.schedule import Schedule

@@ -7,47 +7,21 @@ with lines in the messages, is :mod:`config.load`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from config.budget import Budget
 from config.conflicts import conflicts
-from config.fields import Allowed, Count, Positive, Section, like, not_empty
+from config.fields import Allowed, Section, like, not_empty
 from config.inference import Inference
 from config.problems import refuse
 from config.routes import Route, named
 from config.schedule import Schedule
 from config.sources import Source
 
-__all__ = ["Budget", "Inference", "Pipeline", "Schedule", "Source"]
-
-
-class Budget(Section):
-    """Limits of one run; what exceeds them waits for the next."""
-
-    max_videos: Annotated[
-        Count | None, Field(description="Videos submitted in one run."), Allowed("a whole number from 1 up")
-    ] = None
-    max_video_minutes: Annotated[
-        Positive | None, Field(description="Minutes of video submitted in one run."), Allowed("a number above 0")
-    ] = None
-    cost_per_1000_frames: Annotated[
-        Positive | None,
-        Field(description="Your price, for estimates, in any currency."),
-        Allowed("a number above 0"),
-    ] = None
-    max_cost: Annotated[
-        Positive | None,
-        Field(description="Estimated cost of one run, in the same currency."),
-        Allowed("a number above 0; needs cost_per_1000_frames"),
-    ] = None
-
-    @field_validator("max_cost")
-    @classmethod
-    def _cost_can_be_estimated(cls, cost: float | None, info: ValidationInfo) -> float | None:
-        if cost is not None and info.data.get("cost_per_1000_frames", 0) is None:
-            raise refuse("'max_cost' needs 'cost_per_1000_frames' to estimate with")
-        return cost
+__all__ = ["Inference", "Pipeline", "Schedule", "Source"]
 
 
 class Pipeline(Section):
@@ -66,7 +40,9 @@ class Pipeline(Section):
         Allowed("a list of sources"),
     ]
     inference: Annotated[Inference, Field(description="What runs on them."), Allowed("the keys of inference")]
-    budget: Annotated[Budget, Field(description="Limits of one run."), Allowed("the keys of budget")] = Budget()
+    budget: Annotated[Budget, Field(description="Limits of a run, or of a period."), Allowed("the keys of budget")] = (
+        Budget()
+    )
     schedule: Annotated[
         Schedule | None,
         Field(description="When it runs by itself, once deployed. Default: only when told to."),
@@ -78,6 +54,10 @@ class Pipeline(Section):
         Field(description="Where predictions go."),
         Allowed("a list of routes"),
     ]
+
+    def budget_since(self, now: datetime) -> datetime | None:
+        """When the budget's period began, in the schedule's time zone or else UTC; None for a budget of a run."""
+        return self.budget.since(now, self.schedule.timezone if self.schedule else "UTC")
 
     @field_validator("routes")
     @classmethod

@@ -181,6 +181,8 @@ class Pool:
             outcome.submitted += ended.submitted
             outcome.elsewhere += ended.state is None
             outcome.reused += ended.reused
+            if ended.left_out:
+                outcome.left_out[ended.left_out] += 1
             outcome.succeeded += ended.state is JobState.SUCCEEDED and not ended.reused
             return "", ended.state
         now = await asyncio.to_thread(self.run.ledger.job, job.key)

@@ -147,12 +147,13 @@ async def mark_done(run: Run, batch: str, looked: Looked, plan: Plan, outcome: O
 def settle(run: Run, looked: Looked, plan: Plan) -> dict[str, str]:
     """Upload's key -> what became of it; without those whose job nobody could begin.
 
-    What the budget held back does not wait in the inbox: a run a minute later would spend it again.
-    It is planned in the ledger, and the next run that lists it takes it.
+    What the budget of a run held back does not wait in the inbox: a run a minute later would spend it again.
+    It is planned in the ledger, and the next run that lists it takes it. What the budget of a period held
+    back waits for the next period.
     """
     outcomes = dict(looked.outcomes)
     for upload, key in looked.jobs.items():
-        if key in plan.held:
+        if key in plan.held and run.pipeline.budget.per == "run":
             outcomes[upload] = "left for another run"
             continue
         job = run.ledger.job(key)

@@ -14,6 +14,7 @@ from tasks.collect import collect_job
 from tasks.copies import settle_copy
 from tasks.domain.errors import (
     AuthRefused,
+    BudgetSpent,
     CopyAhead,
     JobFailed,
     PlanRefused,
@@ -25,6 +26,7 @@ from tasks.domain.errors import (
 )
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
+from tasks.plan import counted
 from tasks.policies import PATIENT_STEP, RETRY_WAITS_S
 from tasks.progress import watcher
 from tasks.run import Run
@@ -42,12 +44,14 @@ class Inferred:
         state: Where it stands now; None when another process is at work on it.
         submitted: How often this task submitted it.
         reused: It took over the results of a copy.
+        left_out: The limit of the budget that left it for another run, or "".
     """
 
     key: str
     state: JobState | None
     submitted: int = 0
     reused: bool = False
+    left_out: str = ""
 
 
 @task(name="infer", task_run_name="{video}", **PATIENT_STEP)
@@ -70,6 +74,8 @@ async def infer_video(run: Run, key: str, video: str, wait: bool = True) -> Any:
             return Inferred(key, job.state)
         try:
             ended = await advance(run, job, wait)
+        except BudgetSpent as spent:
+            return Inferred(key, JobState.PLANNED, left_out=spent.message)
         except (Retryable, AuthRefused, PlanRefused):
             if run.stop.why:  # asked meanwhile: no more attempts
                 return Inferred(key, (await asyncio.to_thread(run.ledger.job, key) or job).state)
@@ -114,7 +120,7 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
             settled = await settle_copy(run, job)
             if isinstance(settled, JobRecord):
                 return Inferred(job.key, settled.state, reused=True)
-            job = await submit_job(run, job, wait=wait, slots=settled)
+            job = await submit_job(run, job, wait=wait, slots=counted(run, job, settled))
         except (SlotsFull, CopyAhead):  # whoever does not wait leaves it to a later run
             return Inferred(job.key, job.state)
         submitted += 1
@@ -127,7 +133,7 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
             again = await second_chance(run, job) if died_of_its_url(run, job, error) else None
             if again is None:
                 raise
-            job = await submit_job(run, again)
+            job = await submit_job(run, again, slots=counted(run, again, run.slots))
             submitted += 1
             job = await collect_job(run, job)
     return Inferred(job.key, job.state, submitted)

@@ -7,18 +7,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fractions import Fraction
 from typing import TypeVar
 
 from prefect import get_run_logger, task
 
-from config.pipeline import Budget, Pipeline
+from config.pipeline import Pipeline
 from tasks.copies import REUSABLE, Originals, remember_content, remember_done
+from tasks.domain.budget import Limits, Spent, Submission
 from tasks.domain.errors import FpsTooHigh, KeyUnsafe, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
 from tasks.engine.probe import probe
-from tasks.ledger.base import JobRecord
+from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.places import Firsts, lifetime_warnings
 from tasks.policies import PATIENT_STEP
 from tasks.run import Run
@@ -138,7 +140,7 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     # A ledger that was lost or restored knows these jobs only now that their videos are listed.
     run.adopt_job_ids()
     plan, firsts = Plan(), Firsts(run.stores)
-    allowance = run.allowance = Allowance(run.pipeline.budget, limit)
+    allowance = run.allowance = allowance_of(run.pipeline, run.ledger, run.clock(), limit)
     originals = Originals(run.ledger, run.spec, run.clock(), run.slots.deadline)
     if waiting is None:
         waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
@@ -206,27 +208,55 @@ class Allowance:
         spent: The totals so far.
     """
 
-    def __init__(self, budget: Budget | None, limit: int = 0) -> None:
-        self._budget = budget
+    def __init__(self, limits: Limits, limit: int = 0, before: Spent | None = None) -> None:
+        self._limits = limits
         self._limit = limit
-        self.spent = Estimate(cost=None if budget is None or budget.cost_per_1000_frames is None else 0.0)
+        self._before = before or Spent()
+        self.spent = Estimate(cost=None if limits.cost_per_1000_frames is None else 0.0)
 
     def refuses(self, found: Assessment) -> str:
         """Take the video on and return "", or say which limit it would exceed."""
-        budget = self._budget
-        after = self.spent.plus(found, budget.cost_per_1000_frames if budget else None)
+        after = self.spent.plus(found, self._limits.cost_per_1000_frames)
         if self._limit and after.videos > self._limit:
             return f"--limit {self._limit}"
-        if budget is not None:
-            for name, value, most in (
-                ("max_videos", after.videos, budget.max_videos),
-                ("max_video_minutes", after.minutes, budget.max_video_minutes),
-                ("max_cost", after.cost or 0.0, budget.max_cost),
-            ):
-                if most is not None and value > most:
-                    return f"budget.{name} {most:g}"
+        if reason := self._limits.exceeded_by(self._before.plus(Spent(after.videos, after.frames, after.minutes))):
+            return reason
         self.spent = after
         return ""
+
+    @property
+    def left(self) -> dict[str, float]:
+        """Limit -> what may still be spent of it."""
+        limits, now = self._limits, self._before.plus(Spent(self.spent.videos, self.spent.frames, self.spent.minutes))
+        cost = now.cost(limits.cost_per_1000_frames) or 0.0
+        left = {
+            "max_videos": limits.max_videos and limits.max_videos - now.videos,
+            "max_video_minutes": limits.max_video_minutes and limits.max_video_minutes - now.minutes,
+            "max_cost": limits.max_cost and limits.max_cost - cost,
+        }
+        return {limit: max(0, value) for limit, value in left.items() if value is not None}
+
+
+def allowance_of(pipeline: Pipeline, ledger: Ledger | None, now: datetime, limit: int = 0) -> Allowance:
+    """What a run that begins now may take on: its limits, less what the budget's period has spent already."""
+    found = spent_in_period(pipeline, ledger, now)
+    return Allowance(pipeline.budget.limits, limit, found[1] if found else None)
+
+
+def spent_in_period(pipeline: Pipeline, ledger: Ledger | None, now: datetime) -> tuple[datetime, Spent] | None:
+    """When the budget's period began, and what was submitted in it; None for a budget of a run."""
+    since = pipeline.budget_since(now)
+    if since is None:
+        return None
+    return since, ledger.spent(pipeline.name, since) if ledger else Spent()
+
+
+def counted(run: Run, job: JobRecord, slots: Slots) -> Slots:
+    """The slots to submit a job under, with what it takes from the budget."""
+    info = job.info
+    costs = Spent(1, sampled_frames_of(info, job.spec.fps), info.duration_s / 60) if info else Spent(1)
+    limits, since = run.pipeline.budget.limits, run.pipeline.budget_since(run.clock())
+    return replace(slots, submission=Submission(costs=costs, limits=limits, since=since))
 
 
 def assess(pipeline: Pipeline, stores: Stores, video: VideoRef, known: VideoInfo | None) -> Assessment:

@@ -17,7 +17,7 @@ from tasks.domain.job import InferenceSpec, JobState, job_key
 from tasks.domain.video import VideoRef, printable
 from tasks.ledger.base import JobRecord, Ledger
 from tasks.places import Firsts, lifetime_warnings
-from tasks.plan import PROBES_AT_ONCE, Allowance, Assessment, Estimate, assess, in_threads, stage_of
+from tasks.plan import PROBES_AT_ONCE, Allowance, Assessment, Estimate, allowance_of, assess, in_threads, stage_of
 from tasks.stores import Stores
 
 # The longest videos are named: they decide when the run ends.
@@ -78,7 +78,7 @@ def preview(
         LocationMissing: A source's folder or bucket does not exist.
     """
     found = Preview()
-    allowance = Allowance(pipeline.budget, limit)
+    allowance = allowance_of(pipeline, ledger, now, limit)
     listing, firsts = Listing(pipeline, stores, now), Firsts(stores)
     originals = Originals(ledger, spec, now, pipeline.inference.deadline)
 

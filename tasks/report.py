@@ -47,6 +47,7 @@ class Outcome:
         succeeded: Jobs whose results it stored.
         reused: Jobs that took over the results of a copy.
         elsewhere: Jobs that another process was at work on.
+        left_out: Limit of the budget -> jobs that were planned, and then had no room in its period.
         resumed: Keys of jobs that an earlier run had left in flight.
         delivered: Route name -> videos delivered.
         passing: Job key -> fault that may pass; the ledger has the lasting ones.
@@ -60,6 +61,7 @@ class Outcome:
     succeeded: int = 0
     reused: int = 0
     elsewhere: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     resumed: set[str] = field(default_factory=set)
     delivered: Counter[str] = field(default_factory=Counter)
     passing: dict[str, Failure] = field(default_factory=dict)
@@ -174,7 +176,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "in_flight": standing.states[JobState.SUBMITTED] + standing.states[JobState.SUBMITTING],
         "elsewhere": outcome.elsewhere,
         "not_taken": dict(found.not_taken),
-        "left_out": dict(plan.left_out),
+        "left_out": dict(plan.left_out + outcome.left_out),
         "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
         "selections": outcome.selections,
         "unscheduled": len(outcome.unscheduled),

@@ -8,7 +8,7 @@ import re
 from tasks.domain.errors import JobFailed, ReelrouteError
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
-from tasks.plan import Allowance, Assessment, sampled_frames_of
+from tasks.plan import Assessment, allowance_of, sampled_frames_of
 from tasks.run import Run
 
 # A service that fetches too late is told 403 (S3, Azure) or 400 with such a word (Google), and may
@@ -32,7 +32,7 @@ def refused_by_budget(run: Run, job: JobRecord) -> str:
     if job.info is None:
         return ""
     if run.allowance is None:
-        run.allowance = Allowance(run.pipeline.budget)
+        run.allowance = allowance_of(run.pipeline, run.ledger, run.clock())
     return run.allowance.refuses(Assessment(job.video, job.info, sampled_frames_of(job.info, job.spec.fps), None))
 
 

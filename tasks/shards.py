@@ -7,9 +7,8 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any
 
-from config.pipeline import Budget
+from tasks.domain.budget import Limits
 from tasks.domain.errors import (
     AuthRefused,
     InputInvalid,
@@ -23,7 +22,7 @@ from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardNotes, ShardRecord
 from tasks.owner import bury_the_dead
-from tasks.plan import Allowance, Plan
+from tasks.plan import Allowance, Plan, allowance_of
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.submit import failure_of
@@ -46,21 +45,17 @@ def batch_of(shard: str) -> str:
 
 def spare(run: Run, shares: int) -> dict[str, float]:
     """What each of so many shards may spend on second chances, so that together they keep to the budget."""
-    budget, spent = run.pipeline.budget, run.allowance.spent if run.allowance else Plan().estimate
-    left = {
-        "max_videos": budget.max_videos and (budget.max_videos - spent.videos) // shares,
-        "max_video_minutes": budget.max_video_minutes and (budget.max_video_minutes - spent.minutes) / shares,
-        "max_cost": budget.max_cost and (budget.max_cost - (spent.cost or 0.0)) / shares,
-    }
-    return {limit: max(0, value) for limit, value in left.items() if value is not None}
+    allowance = run.allowance or allowance_of(run.pipeline, run.ledger, run.clock())
+    left = allowance.left
+    return {limit: value // shares if limit == "max_videos" else value / shares for limit, value in left.items()}
 
 
 def join(run: Run, shard: ShardRecord) -> None:
     """Make a run of its own process part of the run that wrote the shard: the same day, its share of the budget."""
     run.started_at = shard.began_at
-    values: dict[str, Any] = {**shard.spare, "cost_per_1000_frames": run.pipeline.budget.cost_per_1000_frames}
-    # Not validated: a budget of which nothing is left cannot stand in a file.
-    run.allowance = Allowance(Budget.model_construct(**values))
+    budget = run.pipeline.budget
+    limits = Limits(**shard.spare, cost_per_1000_frames=budget.cost_per_1000_frames, per=budget.per)
+    run.allowance = Allowance(limits)
 
 
 @asynccontextmanager
@@ -119,7 +114,12 @@ def left_by_the_dead(run: Run) -> list[JobRecord]:
 def notes_of(outcome: Outcome) -> ShardNotes:
     """What a process has to tell of a shard that it worked through."""
     stopped = failure_of("submit", outcome.stopped) if outcome.stopped else None
-    return ShardNotes(passing=dict(outcome.passing), warnings=tuple(outcome.warnings), stopped=stopped)
+    return ShardNotes(
+        passing=dict(outcome.passing),
+        warnings=tuple(outcome.warnings),
+        stopped=stopped,
+        left_out=dict(outcome.left_out),
+    )
 
 
 def add_up(run: Run, batch: str, todo: Sequence[str], outcome: Outcome) -> None:
@@ -136,6 +136,7 @@ def add_up(run: Run, batch: str, todo: Sequence[str], outcome: Outcome) -> None:
         if shard.notes is not None:
             outcome.passing |= shard.notes.passing
             outcome.warnings += shard.notes.warnings
+            outcome.left_out.update(shard.notes.left_out)
             outcome.stopped = outcome.stopped or _stopped(shard.notes.stopped)
 
 

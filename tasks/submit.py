@@ -18,6 +18,7 @@ from uuid import uuid4
 from tasks.domain.errors import (
     Ambiguous,
     AuthRefused,
+    BudgetSpent,
     CopyAhead,
     LedgerConflict,
     LedgerUnavailable,
@@ -60,6 +61,7 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
 
     Raises:
         CopyAhead: A copy was submitted first; the job is planned as before.
+        BudgetSpent: The period's budget has no room for it; the job is planned as before.
         SubmissionUnknown: The answer was lost; the job is recorded as unknown.
         AuthRefused, PlanRefused, Retryable: Nothing was taken; the job is planned as before.
         Permanent: The service or the store refuses this video; the job is recorded as failed.
@@ -81,7 +83,7 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
             if not wait or not await run.pause(_slot_wait_s(run)):
                 raise
         except Retryable as error:
-            if attempt == ATTEMPTS or run.stop.asked or isinstance(error, CopyAhead | LedgerConflict):
+            if attempt == ATTEMPTS or run.stop.asked or isinstance(error, BudgetSpent | CopyAhead | LedgerConflict):
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
             attempt += 1

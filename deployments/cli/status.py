@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,11 +12,12 @@ from deployments.cli.options import Json
 from deployments.cli.output import Printer
 
 if TYPE_CHECKING:
+    from config.pipeline import Pipeline
     from tasks.ledger.base import DeliveryRecord, JobRecord, Ledger
     from tasks.ledger.inbox import Inbox
 
 # The inbox of somebody who takes no upload events.
-EMPTY: dict[str, Any] = {"inbox": {"uploads": {}, "oldest": None, "batches": []}}
+EMPTY: dict[str, Any] = {"budget": None, "inbox": {"uploads": {}, "oldest": None, "batches": []}}
 
 
 def status(
@@ -33,7 +35,8 @@ def status(
     from tasks.kept import named_pipeline
 
     printer = Printer(as_json=as_json)
-    name = named_pipeline(pipeline, Settings.load()).name if pipeline else None
+    loaded = named_pipeline(pipeline, Settings.load()) if pipeline else None
+    name = loaded.name if loaded else None
     with existing_ledger(Settings.load()) as ledger:
         if ledger is None:
             printer.say("nothing has been run yet: there is no ledger")
@@ -42,7 +45,7 @@ def status(
         if video:
             tell(ledger, video, printer)
             return
-        standing = read(ledger, name)
+        standing = read(ledger, name) | {"budget": read_budget(ledger, loaded)}
     show(standing, printer)
     printer.result(standing)
 
@@ -67,6 +70,24 @@ def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
         "failures": failures,
         "in_flight": in_flight,
         "inbox": read_inbox(ledger, pipeline),
+    }
+
+
+def read_budget(ledger: Ledger, pipeline: Pipeline | None) -> dict[str, Any] | None:
+    """What the pipeline has spent of the budget of a period; None where there is none."""
+    from tasks.plan import spent_in_period
+
+    found = spent_in_period(pipeline, ledger, datetime.now(UTC)) if pipeline else None
+    if pipeline is None or found is None:
+        return None
+    since, spent = found
+    limits = pipeline.budget.limits
+    return {
+        "per": limits.per,
+        "since": since.isoformat(),
+        "videos": {"spent": spent.videos, "most": limits.max_videos},
+        "video_minutes": {"spent": round(spent.minutes, 2), "most": limits.max_video_minutes},
+        "cost": {"spent": spent.cost(limits.cost_per_1000_frames), "most": limits.max_cost},
     }
 
 
@@ -116,6 +137,7 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
         for route, counts in standing["deliveries"].items():
             routes.add_row(Text(printable(route)), *(str(counts[state] or "") for state in states))
         printer.console.print(routes)
+    show_budget(standing["budget"], printer)
     show_inbox(standing["inbox"], printer)
     for job in standing["in_flight"]:
         printer.say(
@@ -128,6 +150,15 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
         printer.say(f"    {failure['state']} since {failure['at']}, attempts: {failure['attempts']}")
         if failure.get("hint"):
             printer.say(f"    {failure['hint']}")
+
+
+def show_budget(budget: dict[str, Any] | None, printer: Printer) -> None:
+    """Print what is spent of the budget of a period; nothing if there is none."""
+    if budget is None:
+        return
+    parts = {name: budget[name] for name in ("videos", "video_minutes", "cost") if budget[name]["most"] is not None}
+    said = ", ".join(f"{name.replace('_', ' ')} {one['spent']:g} of {one['most']:g}" for name, one in parts.items())
+    printer.say(f"budget per {budget['per']}: {said} submitted since {budget['since']}")
 
 
 def show_inbox(inbox: dict[str, Any], printer: Printer) -> None:

@@ -7,8 +7,7 @@
 
 Each class below is one of the three and has a stable ``code``, which ends up in the
 ledger, in reports and in ``--json`` output. Vendor exceptions are translated in the
-module that knows the vendor, with ``raise ... from None`` where their text could hold
-a signed URL or a key.
+module that knows the vendor, with ``raise ... from None`` where their text could hold a secret.
 """
 
 from __future__ import annotations
@@ -337,6 +336,12 @@ class CopyAhead(Retryable):
 
     code = "copy_ahead"
     default_hint = "the next run takes over the copy's results"
+
+
+class BudgetSpent(Retryable):
+    """The budget of the period has no room for this video; nothing was changed."""
+
+    code = "budget_spent"
 
 
 class LedgerConflict(Retryable):

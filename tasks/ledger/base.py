@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from tasks.domain.budget import Submission
 from tasks.domain.job import DeliveryState, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef
 from tasks.ledger.inbox import Inbox
 from tasks.ledger.shard_base import ShardLedger
+from tasks.ledger.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +119,16 @@ class Slots:
         deadline: A job that was submitted longer ago than this takes no slot any more.
         once_per_content: A job gets a slot only while no copy is ahead of it: a job under the same
             spec, of a video with the same content and size, that is open or has results.
+        submission: What the job is counted as; None counts nothing.
     """
 
     limit: int
     deadline: timedelta
     once_per_content: bool = False
+    submission: Submission | None = None
 
 
-class Ledger(Inbox, ShardLedger, Protocol):
+class Ledger(Inbox, ShardLedger, Upkeep, Protocol):
     """Jobs, deliveries, the inbox and shards, safe to share by threads, processes and machines.
 
     Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,
@@ -215,6 +219,7 @@ class Ledger(Inbox, ShardLedger, Protocol):
             LedgerConflict: The job is not in ``expected`` or the lease is not ours.
             SlotsFull: No slot is free; nothing was changed.
             CopyAhead: A copy is ahead, and ``slots.once_per_content``; nothing was changed.
+            BudgetSpent: ``slots.submission`` exceeds the period's budget; nothing was changed.
             ValueError: ``JOB_MOVES`` has no such move.
         """
         ...

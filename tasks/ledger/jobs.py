@@ -15,6 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import JOB_MOVES, Failure, InferenceSpec, JobState
 from tasks.domain.video import VideoInfo, VideoRef, printable
+from tasks.ledger import submissions
 from tasks.ledger.base import JobRecord, Slots
 from tasks.ledger.clock import lease_time
 from tasks.ledger.columns import text_to_stored
@@ -213,6 +214,10 @@ def move_job(
     after = _moved(before, to, now, facts, clean_failure(failure))
     if slots is not None:
         take_slot(connection, after, slots, now)
+        if slots.submission is not None:
+            submissions.note(connection, after, pipeline or "", slots.submission, now)
+    if expected is JobState.SUBMITTING and to in (JobState.PLANNED, JobState.FAILED):
+        submissions.forget(connection, before)
     connection.execute(_MOVE, {"this": key, **{name: getattr(after, name) for name in _MOVED}})
     detail = _detail(after, facts)
     tell(connection, [line(key, now, subject=JOB, before=expected.value, state=to.value, owner=owner, detail=detail)])

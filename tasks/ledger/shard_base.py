@@ -24,11 +24,13 @@ class ShardNotes:
         passing: Job key -> fault that may pass.
         warnings: In sentences.
         stopped: What ended its submissions early, or None.
+        left_out: Limit of the budget -> jobs that it left for another run.
     """
 
     passing: dict[str, Failure] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     stopped: Failure | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

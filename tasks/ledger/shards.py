@@ -125,7 +125,8 @@ def _record(row: Row[Any], jobs: tuple[str, ...]) -> ShardRecord:
 def _notes_to_text(notes: ShardNotes) -> str:
     passing = {key: asdict(clean_failure(failure) or failure) for key, failure in notes.passing.items()}
     stopped = clean_failure(notes.stopped)
-    return json.dumps({"passing": passing, "warnings": notes.warnings, "stopped": stopped and asdict(stopped)})
+    said = {"passing": passing, "warnings": notes.warnings, "stopped": stopped and asdict(stopped)}
+    return json.dumps(said | {"left_out": notes.left_out})
 
 
 def _notes_from_text(text: str) -> ShardNotes:
@@ -134,4 +135,5 @@ def _notes_from_text(text: str) -> ShardNotes:
         passing={key: Failure(**failure) for key, failure in data["passing"].items()},
         warnings=tuple(data["warnings"]),
         stopped=Failure(**data["stopped"]) if data["stopped"] else None,
+        left_out=data.get("left_out", {}),
     )

@@ -11,6 +11,7 @@ import pytest
 
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
+from tests.contracts.ledger_budget import BudgetContract
 from tests.contracts.ledger_copies import CopyContract
 from tests.contracts.ledger_deliveries import ChangedRouteContract, DeliveryContract, DeliveryListContract
 from tests.contracts.ledger_inbox import BatchContract, PutContract
@@ -35,6 +36,7 @@ class LedgerContract(
     ChangedRouteContract,
     DeliveryListContract,
     SlotContract,
+    BudgetContract,
     CopyContract,
     AbandonContract,
     ShardContract,

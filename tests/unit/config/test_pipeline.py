@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.pipeline import Budget, Inference, Pipeline, Source
+from config.budget import Budget
+from config.pipeline import Inference, Pipeline, Source
 
 
 def inference(**settings: Any) -> Inference:

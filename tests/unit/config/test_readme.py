@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import config
+from config.budget import Budget
 from config.event_settings import EventSettings
 from config.fields import Section, allowed_in
-from config.pipeline import Budget, Inference, Pipeline, Schedule, Source
+from config.pipeline import Inference, Pipeline, Schedule, Source
 from config.routes import ROUTES
 from config.selection import SelectionRun
 from config.settings import Settings

@@ -96,3 +96,14 @@ def test_an_upload_that_never_came(yard: Yard, ledger: Ledger) -> None:
     """It is said, with how to ask."""
     told = yard.reelroute("status", "--video", "s3://yard/nowhere.mp4")
     assert (0, True) == (told.code, "no job and no upload of this video" in told.stdout)
+
+
+def test_what_is_spent_of_a_day_s_budget(yard: Yard, ledger: Ledger) -> None:
+    """With the period's beginning; a budget of a run has nothing to tell."""
+    file = Path(yard.pipeline())
+    assert yard.reelroute("status", str(file), "--json").json["budget"] is None
+    file.write_text(file.read_text() + "\nbudget: {max_videos: 5, per: day}\n")
+    told = yard.reelroute("status", str(file), "--json").json["budget"]
+    assert ("day", {"spent": 0, "most": 5}) == (told["per"], told["videos"])
+    assert told["since"].endswith("T00:00:00+00:00")
+    assert "budget per day: videos 0 of 5 submitted since" in yard.reelroute("status", str(file)).stdout

@@ -107,6 +107,15 @@ def test_what_the_budget_holds_back_is_left_to_another_run(rig: Rig) -> None:
     run.ledger.close()
 
 
+def test_what_a_day_s_budget_holds_back_waits_for_the_next_day(rig: Rig) -> None:
+    """The inbox gives it out again later; until then the ledger has no room for it."""
+    (rig.videos / "a.mp4").write_bytes(b"video")
+    run = rig.run(more="budget: {max_videos: 1, per: day}")
+    looked = record_batch(run, [upload(rig, "a.mp4")])
+    assert {} == settle(run, looked, Plan(held=set(looked.jobs.values())))
+    run.ledger.close()
+
+
 async def test_a_batch_is_held_by_one_run(rig: Rig) -> None:
     """Another that is started for it finds nothing to do."""
     run, other = rig.run(), rig.run()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.pipeline import Budget
+from config.budget import Budget
 from tasks.domain.errors import FpsTooHigh, ObjectMissing, VideoEmpty, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.video import VideoInfo
@@ -64,7 +64,7 @@ def found(rig: Rig, minutes: float, frames: int = 1000) -> Assessment:
 )
 def test_a_limit_stops_before_it_is_exceeded(rig: Rig, budget: Budget, limit: int, taken: int) -> None:
     """Of five ten-minute videos with 1,000 frames each, as many are taken as every limit allows."""
-    allowance = Allowance(budget, limit)
+    allowance = Allowance(budget.limits, limit)
     refusals = [allowance.refuses(found(rig, 10)) for _ in range(5)]
 
     assert taken == refusals.count("")
@@ -73,7 +73,7 @@ def test_a_limit_stops_before_it_is_exceeded(rig: Rig, budget: Budget, limit: in
 
 def test_a_short_video_still_fits_where_a_long_one_did_not(rig: Rig) -> None:
     """What is left of a budget is used."""
-    allowance = Allowance(Budget(max_video_minutes=15))
+    allowance = Allowance(Budget(max_video_minutes=15).limits)
 
     assert ["", "budget.max_video_minutes 15", ""] == [allowance.refuses(found(rig, m)) for m in (10, 10, 5)]
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tasks.domain.job import JobState
+from tasks.infer import Inferred, advance, infer_plainly
 from tasks.plan import make_plan
 from tasks.preview import Preview, preview
 from tasks.run import Run
@@ -34,6 +39,29 @@ def test_the_preview_agrees_with_the_plan_of_the_run(rig: Rig) -> None:
     assert plan.estimate == found.estimate
     assert plan.left_out == found.left_out
     assert ["video_unreadable"] == [failure["code"] for failure in found.failures]
+
+
+async def test_a_day_s_budget_is_shared_by_its_runs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier run submitted is spent, in the preview, in the plan and at the moment of submission."""
+    monkeypatch.setattr("tasks.infer.get_run_logger", logging.getLogger)
+    more = "budget: {max_videos: 1, per: day}"
+    earlier, run = rig.run(more=more), rig.run(more=more)
+    first, second = rig.listed(earlier)
+    stale = make_plan(run, 0, [second])  # it was planned while there was room
+    async with earlier.holding(first.key) as job:
+        assert job is not None
+        await advance(earlier, job, wait=False)
+
+    found, plan = look(rig, run), make_plan(run, 0, [second])
+    assert [second.key] == stale.todo
+    assert {"budget.max_videos 1 per day": 1} == found.left_out == plan.left_out
+    ended = await infer_plainly(run, second.key, "b", wait=False)
+    assert isinstance(ended, Inferred)
+    assert (JobState.PLANNED, "budget.max_videos 1 per day", 1) == (ended.state, ended.left_out, rig.backend.taken)
+
+    rig.clock.now += timedelta(days=1)
+    tomorrow = make_plan(rig.run(more=more), 0, [second])
+    assert [second.key] == tomorrow.todo
 
 
 def test_what_the_ledger_knows_is_not_counted_again(rig: Rig) -> None:
