@@ -64,6 +64,11 @@ class RouteSettings(Section):
         values = (getattr(self, key, None) for key in LOCATIONS)
         return next((str(value) for value in values if value), "")
 
+    @property
+    def shares_documents(self) -> bool:
+        """Whether runs change one document in turn, as a store with conditional writes alone makes safe."""
+        return False
+
     def fingerprint(self) -> str:
         """Hash what the route does, as 16 hex digits: another hash means to deliver again.
 
@@ -157,6 +162,11 @@ class LightlyRoute(RouteSettings):
         Field(description="Schedules a LightlyOne run at the end of each of ours that delivered something."),
         Allowed("the keys of selection_run"),
     ] = None
+
+    @property
+    def shares_documents(self) -> bool:
+        """The task's schema, and the list of tasks."""
+        return True
 
 
 class LabelboxRoute(RouteSettings):
@@ -258,6 +268,11 @@ class LabelboxRoute(RouteSettings):
         Field(description="What is special about a model's predictions."),
         Allowed("models of the pipeline, by project slug, each with the keys of a model"),
     ] = None
+
+    @property
+    def shares_documents(self) -> bool:
+        """The ontology's file."""
+        return not self.upload
 
     @field_validator("uri")
     @classmethod

@@ -35,7 +35,7 @@ from tasks.domain.video import SignedUrl, VideoRef, printable
 from tasks.endpoints import endpoint_of, is_private
 from tasks.inference.base import ModelInfo
 from tasks.labelbox_setup import look, open_labelbox
-from tasks.places import ends_early, place_of, require_token
+from tasks.places import check_place, ends_early, place_of, require_token
 from tasks.run import inference_spec, open_service
 from tasks.selection import api_of
 from tasks.storage.base import Storage
@@ -209,7 +209,7 @@ class _Examination:
             return
         with self._found.trying(subject, "write"):
             place = place_of(route, self._pipeline, self._stores, self._now.date())
-            place.check_write()
+            check_place(route, place)
             self._found.ok(subject, "write", f"{printable(place.root)} can be written")
             if isinstance(route, LightlyRoute) and self._models:
                 with self._found.trying(subject, "task"):

@@ -12,7 +12,7 @@ from config.routes import LightlyRoute, Route
 from config.settings import Settings
 from tasks.domain.errors import InputInvalid, KeyUnsafe, ReelrouteError
 from tasks.domain.video import SignedUrl, VideoRef, printable
-from tasks.storage.base import Storage
+from tasks.storage.base import ConditionsUnknown, Storage
 from tasks.stores import Stores
 
 # Between signing and looking at what was signed.
@@ -34,10 +34,24 @@ def check_places(pipeline: Pipeline, settings: Settings, stores: Stores, day: da
         if not route.location:
             continue
         try:
-            place_of(route, pipeline, stores, day).check_write()
+            check_place(route, place_of(route, pipeline, stores, day))
         except ReelrouteError as error:
             raise type(error)(f"route {route.name}: {error.message}", hint=error.hint) from None
     stores.output(settings.results_url).check_write()
+
+
+def check_place(route: Route, place: Storage) -> None:
+    """Ask whether a route's place can be written, as the route writes.
+
+    Raises:
+        ConditionsUnknown: The route has documents that several runs change, and the store cannot keep them apart.
+        AccessDenied, LocationMissing, StorageUnavailable: It cannot be written at all.
+    """
+    if not place.check_write() and route.shares_documents:
+        raise ConditionsUnknown(
+            f"{printable(place.root)} takes no conditional writes (If-Match), and without them runs at one time "
+            f"would undo each other's changes of the documents that a {route.to} route keeps"
+        )
 
 
 def require_token(route: Route, settings: Settings) -> None:

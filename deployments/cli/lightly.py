@@ -55,10 +55,12 @@ def from_coco(
 
     from tasks.domain.video import printable
     from tasks.lightly_import import import_coco
+    from tasks.storage.base import ConditionsUnknown
 
     printer = Printer(as_json=as_json)
     store = open_datasource(datasource, endpoint_url, account)
-    store.check_write()
+    if not store.check_write():
+        raise ConditionsUnknown(f"{printable(store.root)} takes no conditional writes (If-Match), which tasks need")
     with printer.console.status("writing predictions"):
         done = import_coco(annotations, store, task_name=task_name, task_type=task_type.value, label_score=label_score)
     counts = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in done.counts.items())

@@ -17,12 +17,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pydantic import SecretStr
 
 from tasks.domain.environment import child_environment
-from tasks.domain.errors import ServiceUnavailable
+from tasks.domain.errors import InputInvalid, ModelInvalid, ReelrouteError, ServiceUnavailable
 from tasks.domain.redaction import HIDDEN, redact
 
 READY_TIMEOUT = timedelta(seconds=60)
@@ -69,6 +69,7 @@ async def local_service(
 
     Raises:
         ServiceUnavailable: It cannot be started, stops at once, or is not ready in time.
+        ModelInvalid, InputInvalid: It does not take a model, or another argument.
     """
     log_file = home / "logs" / "inference-service.log"
     # Its key is in the environment, which only this user can read; arguments are for everybody.
@@ -112,7 +113,11 @@ def _open_log(log_file: Path) -> tuple[int, int]:
 
 
 async def _announced(process: asyncio.subprocess.Process, within: timedelta) -> str | None:
-    """Read stdout up to the line that names the URL; None if it ends or time is up before that."""
+    """Read stdout up to the line that names the URL; None if it ends or time is up before that.
+
+    Raises:
+        ModelInvalid, InputInvalid: The service says that what it was given is wrong.
+    """
     stdout = cast(asyncio.StreamReader, process.stdout)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within.total_seconds()):
@@ -121,8 +126,17 @@ async def _announced(process: asyncio.subprocess.Process, within: timedelta) -> 
                     line = json.loads(await stdout.readline())
                     if isinstance(line, dict) and isinstance(line.get("url"), str):
                         return cast(str, line["url"]).rstrip("/")
+                    if isinstance(line, dict) and isinstance(line.get("error"), dict) and line.get("exit_code") == 2:
+                        raise _refusal(line["error"])
             await process.wait()
     return None
+
+
+def _refusal(error: dict[str, Any]) -> ReelrouteError:
+    """The service's own error, as if it were raised here."""
+    kind = ModelInvalid if error.get("code") == ModelInvalid.code else InputInvalid
+    message, hint = (redact(str(error.get(key) or "")) for key in ("message", "hint"))
+    return kind(message or "the inference service does not take what it was given", hint=hint)
 
 
 async def _discard(stdout: asyncio.StreamReader) -> None:

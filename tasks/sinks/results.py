@@ -2,7 +2,8 @@
 
     <name>.json.gz     the service's JSON, byte for byte, compressed
     <name>.parquet     the same as a table: a row for each detection, label or frame without any
-    results.json       {"<name>": results, ...} for everything together, while it stays small
+    results.json       {"<name>": results, ...} for everything together, while it stays small; not in
+                       stores that refuse conditional writes
 
 ``<name>`` is the video's name with its suffix, so ``a.mp4`` and ``a.avi`` do not meet.
 """
@@ -21,7 +22,7 @@ from tasks.domain.predictions import Predictions
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.staging import staging
 from tasks.sinks.swap import swap
-from tasks.storage.base import Storage
+from tasks.storage.base import ConditionsUnknown, Storage
 
 COMBINED = "results.json"
 _Combined = dict[str, msgspec.Raw]
@@ -86,7 +87,10 @@ class ResultsSink:
                 )
             else:
                 added[delivery.video.name] = raw
-        refusal = self._merge(added)
+        try:
+            refusal = self._merge(added)
+        except ConditionsUnknown as error:
+            refusal = [f"{COMBINED} was not written: {error.message}; read the .json.gz of each video instead"]
         outputs = () if refusal else (f"{self._store.root}{COMBINED}",)
         return Receipt(outputs=outputs, counts={"videos": len(added)}, warnings=(*warnings, *refusal))
 

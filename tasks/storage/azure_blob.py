@@ -237,11 +237,12 @@ class AzureBlobStorage:
         with suppress(ObjectMissing), self._translated("delete", key):
             blob.delete_blob(delete_snapshots="include")
 
-    def check_write(self) -> None:
+    def check_write(self) -> bool:
         """Try a write on a condition that never holds."""
         blob = self._blob(WRITE_CHECK_KEY)
         with suppress(PreconditionFailed), self._translated("write", WRITE_CHECK_KEY):
             blob.upload_blob(b"", overwrite=True, **_only_if(_NO_VERSION))
+        return True
 
     # --- the SDK's side -------------------------------------------------------------------
 

@@ -17,9 +17,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from tasks.domain.errors import InputInvalid
 from tasks.domain.video import SignedUrl
 
 WRITE_CHECK_KEY = ".reelroute-write-check"
+
+
+class ConditionsUnknown(InputInvalid):
+    """The store takes no writes that depend on what is there (``if_match``), as documents that runs share need."""
+
+    code = "conditions_unknown"
+    default_hint = "use another store for this route, or a route whose files each belong to one video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,7 @@ class Storage(Protocol):
 
         Raises:
             PreconditionFailed: ``if_match`` no longer holds.
+            ConditionsUnknown: The store does not know ``if_match``, and says so; see :meth:`check_write`.
         """
         ...
 
@@ -140,14 +149,18 @@ class Storage(Protocol):
         """Remove the object; one that is not there is no error."""
         ...
 
-    def check_write(self) -> None:
-        """Find out whether objects can be written below the root, without writing anything.
+    def check_write(self) -> bool:
+        """Find out whether objects can be written below the root, without writing anything that stays.
 
         A cloud tries a write that has to fail: of a few bytes to ``WRITE_CHECK_KEY``, on condition
         that the object there has a version that no object ever has. The answer that the condition
         does not hold (S3: 412, or 404 NoSuchKey; GCS and Azure: 412) comes only after the right to
         write was looked at. A root that the first write makes (a folder, the keys of a prefix)
         need not exist; a bucket or container has to.
+
+        Returns:
+            False if the store does not know such conditions (some that speak S3 refuse them, others
+            overwrite whatever is there): objects can be written, and nobody may rely on ``if_match``.
 
         Raises:
             LocationMissing: The bucket, container or folder does not exist.

@@ -234,14 +234,12 @@ class GcsStorage:
         with suppress(ObjectMissing), self._translated("delete", key):
             blob.delete(retry=RETRY, timeout=_TIMEOUTS_S)
 
-    def check_write(self) -> None:
+    def check_write(self) -> bool:
         """Try a write on a condition that never holds."""
         blob = self._blob(WRITE_CHECK_KEY)
-        with self._translated("write", WRITE_CHECK_KEY):
-            try:
-                blob.upload_from_string(b"", if_generation_match=_NO_GENERATION, retry=RETRY, timeout=_TIMEOUTS_S)
-            except Vendor412:
-                return
+        with self._translated("write", WRITE_CHECK_KEY), suppress(Vendor412):
+            blob.upload_from_string(b"", if_generation_match=_NO_GENERATION, retry=RETRY, timeout=_TIMEOUTS_S)
+        return True
 
     # --- the SDK's side -------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ class LocalStorage:
         with suppress(ObjectMissing), translated("delete", key):
             atomic.remove(path)
 
-    def check_write(self) -> None:
+    def check_write(self) -> bool:
         """Look at the folder, or at the one in which it would be made: who may write there, and is there room?"""
         folder = self._root
         while self._create and not os.path.lexists(folder):
@@ -213,6 +213,7 @@ class LocalStorage:
             room = os.statvfs(folder)
         if room.f_blocks and not room.f_bavail:
             raise StorageUnavailable(f"the disk of {shown} is full", hint="free some space")
+        return True
 
     def _put(self, key: str, fill: Callable[[int], None], if_match: str | None = None) -> str:
         """Stage and publish one file, durably."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from botocore.exceptions import ClientError
 from tasks.domain.errors import InputInvalid, ObjectMissing, PreconditionFailed, StorageUnavailable
 from tasks.domain.video import SignedUrl, printable
 from tasks.storage import content
-from tasks.storage.base import WRITE_CHECK_KEY, ObjectInfo
+from tasks.storage.base import WRITE_CHECK_KEY, ConditionsUnknown, ObjectInfo
 from tasks.storage.object_keys import check_key
 from tasks.storage.options import StorageOptions
 from tasks.storage.paging import prefetched
 from tasks.storage.s3_connection import S3Connection
-from tasks.storage.s3_errors import code_of, translated
+from tasks.storage.s3_errors import code_of, status_of, translated
 from tasks.storage.s3_listing import class_and_archived, listed_moment
 from tasks.storage.small_objects import write_all
 from tasks.storage.streaming import download_to
@@ -36,6 +37,8 @@ _PIECE_BYTES = 1 << 17  # what a reset loses at most
 _PARTS = TransferConfig(multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4)
 _READ_ATTEMPTS = 3
 _NO_VERSION = "0" * 32
+# What compatible stores answer that do not know a header.
+_UNKNOWN_CONDITION = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED)
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
@@ -222,6 +225,10 @@ class S3Storage:
             try:
                 answer = self._connection.client.put_object(**place, Body=data, ContentType=content_type, **condition)
             except ClientError as error:
+                if condition and status_of(error) == HTTPStatus.NOT_IMPLEMENTED:
+                    raise ConditionsUnknown(
+                        f"cannot write {printable(self.root + key)}: the store knows no conditional writes"
+                    ) from None
                 if not condition or not _says_other(error):
                     raise
                 if _was_retried(error) and (mine := self._holding(key, data)):
@@ -267,13 +274,20 @@ class S3Storage:
         with suppress(ObjectMissing), translated("delete", self.root + key):
             self._connection.client.delete_object(**place)
 
-    def check_write(self) -> None:
+    def check_write(self) -> bool:
         """Try a write that has to fail for its condition; the right to write is looked at before."""
         place = self._place(WRITE_CHECK_KEY)
         with suppress(PreconditionFailed, ObjectMissing), translated("write", self.root):
-            self._connection.client.put_object(**place, Body=b"", IfMatch=f'"{_NO_VERSION}"')
-            # A store that does not know conditions wrote it after all.
+            try:
+                self._connection.client.put_object(**place, Body=b"", IfMatch=f'"{_NO_VERSION}"')
+            except ClientError as error:
+                if status_of(error) not in _UNKNOWN_CONDITION:
+                    raise
+                self._connection.client.put_object(**place, Body=b"")  # refuses for any other reason once more
+            # Who does not know conditions wrote it after all.
             self._connection.client.delete_object(**place)
+            return False
+        return True
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}

@@ -89,6 +89,11 @@ def code_of(error: boto.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def status_of(error: boto.ClientError) -> int:
+    """The HTTP status of an answer, 0 if there was none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
 def translate(error: Exception, action: str, uri: str) -> ReelrouteError:
     """Name a failure that happened while we tried to ``action`` ``uri``."""
     message = f"cannot {action} {printable(uri)}"
@@ -112,7 +117,7 @@ def translate(error: Exception, action: str, uri: str) -> ReelrouteError:
 
 def _answered(error: boto.ClientError, action: str, uri: str, message: str) -> ReelrouteError:
     code = code_of(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    status = status_of(error)
     reason = f"{message}: {printable(code)}"
     bucket = uri.removeprefix("s3://").partition("/")[0]
     if code == "NoSuchBucket":

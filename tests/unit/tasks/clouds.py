@@ -28,6 +28,7 @@ class MemoryCloud(MemoryStorage):
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.refuses: dict[str, ReelrouteError] = {}
+        self.knows_conditions = True
         self.lifetime = timedelta(days=7)
         self.base = "http://127.0.0.1:9"
 
@@ -37,9 +38,10 @@ class MemoryCloud(MemoryStorage):
         ends = datetime.now(UTC) + min(lifetime, self.lifetime)
         return SignedUrl(f"{self.base}/{key}?{SECRET}", ends)
 
-    def check_write(self) -> None:
+    def check_write(self) -> bool:
         if error := self.refuses.get("check_write"):
             raise error
+        return self.knows_conditions
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         if error := self.refuses.get("read"):

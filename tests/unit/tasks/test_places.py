@@ -14,6 +14,7 @@ from config.settings import Settings
 from tasks.domain.errors import AccessDenied, InputInvalid, KeyUnsafe, LocationMissing, NotSignable, StorageUnavailable
 from tasks.domain.video import VideoRef
 from tasks.places import Firsts, check_places, lifetime_warnings
+from tasks.storage.base import ConditionsUnknown
 from tasks.stores import Stores
 from tests.unit.tasks.clouds import SECRET, Clouds, clouds
 
@@ -58,6 +59,31 @@ def test_a_route_that_cannot_be_written_is_named(clouds: Clouds, tmp_path: Path,
     with pytest.raises(type(error), match="route curation: ") as caught:
         check_places(pipeline(), settings(tmp_path), Stores(pipeline()), DAY)
     assert (error.hint, error.exit_code) == (caught.value.hint, caught.value.exit_code)
+
+
+def test_a_store_without_conditional_writes_is_refused_where_a_route_needs_them(clouds: Clouds, tmp_path: Path) -> None:
+    """Runs at one time share a task's schema; results, videos and the results store need no such thing."""
+    asked = pipeline().model_dump(exclude_defaults=True)
+    for place in ("s3://out/2026-03-01/yard/", "s3://kept/"):
+        clouds.bucket(place).knows_conditions = False
+    check_places(pipeline(), settings(tmp_path), Stores(pipeline()), DAY)
+    clouds.bucket("az://lightly/").knows_conditions = False
+    with pytest.raises(ConditionsUnknown, match=r"route curation: az://lightly/ takes no conditional writes") as caught:
+        check_places(pipeline(), settings(tmp_path), Stores(pipeline()), DAY)
+    assert 2 == caught.value.exit_code
+    assert "another store" in caught.value.hint
+    others = [
+        {"to": "results", "uri": "az://lightly/"},
+        {"to": "video", "uri": "az://lightly/copies"},
+        {"to": "labelbox", "upload": True, "dataset": "d", "ontology": "o", "model": "m", "model_run": "r"},
+    ]
+    clouds.bucket("az://lightly/copies/").knows_conditions = False
+    free = Pipeline.model_validate({**asked, "routes": others})
+    check_places(free, settings(tmp_path), Stores(free), DAY)
+    files = {"to": "labelbox", "upload": False, "uri": "az://lightly/"}
+    bound = Pipeline.model_validate({**asked, "routes": [files]})
+    with pytest.raises(ConditionsUnknown, match="labelbox route"):
+        check_places(bound, settings(tmp_path), Stores(bound), DAY)
 
 
 def test_the_place_for_results_is_looked_at_too(clouds: Clouds, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from datetime import timedelta
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from tasks.domain.errors import ServiceUnavailable
+from tasks.domain.errors import InputInvalid, ModelInvalid, ServiceUnavailable
 from tasks.inference.local import LARGEST_LOG, LocalService, local_service
 
 KEY = SecretStr("key-MARKED-SECRET-key")
@@ -167,3 +168,25 @@ async def test_an_interrupt_from_the_keyboard_is_not_for_the_service(tmp_path: P
     code = READY.replace("'http", "str(os.getsid(0) == os.getpid()) + ' http", 1) + "sys.stdin.read()\n"
     async with local_service(command(code), home=tmp_path, api_key=KEY) as service:
         assert service.base_url.startswith("True ")
+
+
+@pytest.mark.parametrize(("code", "kind"), [("model_invalid", ModelInvalid), ("input_invalid", InputInvalid)])
+async def test_what_the_service_refuses_is_refused_in_its_words(code: str, kind: type, tmp_path: Path) -> None:
+    """A model of no known layout is the user's to mend, exit code 2, and no service out of reach."""
+    said = {"error": {"code": code, "message": "no layout [1, 300, 6]", "hint": "export it"}, "exit_code": 2}
+    with pytest.raises(kind, match=r"^no layout \[1, 300, 6\]$") as caught:
+        async with local_service(
+            command(f"print({json.dumps(json.dumps(said))})\nexit(2)"), home=tmp_path, api_key=KEY
+        ):
+            raise AssertionError
+    assert (2, "export it") == (caught.value.exit_code, caught.value.hint)
+
+
+async def test_a_service_that_cannot_go_on_for_other_reasons_is_out_of_reach(tmp_path: Path) -> None:
+    """Only what is wrong with the arguments is."""
+    said = {"error": {"code": "service_unavailable", "message": "port taken", "hint": ""}, "exit_code": 3}
+    with pytest.raises(ServiceUnavailable):
+        async with local_service(
+            command(f"print({json.dumps(json.dumps(said))})\nexit(3)"), home=tmp_path, api_key=KEY
+        ):
+            raise AssertionError

@@ -16,7 +16,7 @@ from tasks.domain.predictions import Predictions
 from tasks.domain.video import VideoRef
 from tasks.sinks.base import Delivery, Sink
 from tasks.sinks.results import ResultsSink
-from tasks.storage.base import Storage
+from tasks.storage.base import ConditionsUnknown, Storage
 from tests.contracts.deliveries import make_delivery
 from tests.contracts.memory_storage import MemoryStorage, contents
 from tests.contracts.sinks import SEEN, SinkContract
@@ -244,3 +244,26 @@ def test_a_full_local_disk_is_retried_and_leaves_nothing(tmp_path: Path) -> None
 
     assert delivery.results_file.parent == staged[0].parent.parent
     assert not staged[0].parent.exists()
+
+
+class WithoutConditions(MemoryStorage):
+    """A store that says that it knows no ``if_match``."""
+
+    def write(
+        self, key: str, data: bytes, *, content_type: str = "application/octet-stream", if_match: str | None = None
+    ) -> str:
+        if if_match is not None:
+            raise ConditionsUnknown("cannot write: the store knows no conditional writes")
+        return super().write(key, data, content_type=content_type)
+
+
+def test_without_conditional_writes_each_video_has_its_results(tmp_path: Path) -> None:
+    """Only the file that runs share is missing, and the receipt says so."""
+    store, delivery = WithoutConditions(), make_delivery(tmp_path, SEEN)
+    sink = results_sink(store)
+    sink.deliver(delivery)
+    receipt = sink.finish([delivery])
+    assert receipt is not None
+    assert () == receipt.outputs
+    assert ["results.json was not written"] == [warning.partition(":")[0] for warning in receipt.warnings]
+    assert {"cup/final.mp4.json.gz", "cup/final.mp4.parquet"} == set(contents(store))

@@ -182,7 +182,7 @@ def test_the_root_of_a_bucket_is_a_root(s3: S3Emulator, bucket: str) -> None:
 
 def test_looking_whether_one_may_write_writes_nothing(store: S3Storage, s3: S3Emulator) -> None:
     """The condition that never holds is refused, with an object of that name and without."""
-    store.check_write()
+    assert store.check_write() is True
     assert [] == list(store.list())
     version = store.write(WRITE_CHECK_KEY, b"somebody's")
     store.check_write()
@@ -194,7 +194,7 @@ def test_a_store_that_knows_no_conditions_is_left_clean(store: S3Storage, s3: S3
     s3.faults.fault = lambda request: (
         Fault(answer=Answer(200, b"", {"ETag": '"e"'})) if request.method == "PUT" else None
     )
-    store.check_write()
+    assert store.check_write() is False
     assert [f"DELETE /{store.root.removeprefix('s3://')}{WRITE_CHECK_KEY}"] == s3.faults.seen[1:]
 
 
