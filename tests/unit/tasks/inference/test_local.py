@@ -171,7 +171,9 @@ async def test_an_interrupt_from_the_keyboard_is_not_for_the_service(tmp_path: P
 
 
 @pytest.mark.parametrize(("code", "kind"), [("model_invalid", ModelInvalid), ("input_invalid", InputInvalid)])
-async def test_what_the_service_refuses_is_refused_in_its_words(code: str, kind: type, tmp_path: Path) -> None:
+async def test_what_the_service_refuses_is_refused_in_its_words(
+    code: str, kind: type[InputInvalid | ModelInvalid], tmp_path: Path
+) -> None:
     """A model of no known layout is the user's to mend, exit code 2, and no service out of reach."""
     said = {"error": {"code": code, "message": "no layout [1, 300, 6]", "hint": "export it"}, "exit_code": 2}
     with pytest.raises(kind, match=r"^no layout \[1, 300, 6\]$") as caught:
