@@ -26,7 +26,9 @@ def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text", 
     # Our steps' own loggers are sent to Prefect with the run that they belong to.
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "tasks")
     for name, value in server_settings().items():
-        os.environ.setdefault(name, value)
+        # A server of the run's own works on the user's own database: there, nothing is deleted unless the user says so.
+        if not name.startswith("PREFECT_SERVER_SERVICES_DB_VACUUM_"):
+            os.environ.setdefault(name, value)
     from prefect.logging.configuration import setup_logging
 
     setup_logging()

@@ -75,7 +75,8 @@ class Stack:
         service = self.services[name]
         given = image_environment()
         for file in service.get("env_file", ()):
-            given |= SECRETS if file == ".env" else environment(COMPOSE.parent / file)
+            if isinstance(file, str):  # one that may be absent is
+                given |= SECRETS if file == ".env" else environment(COMPOSE.parent / file)
         given |= service.get("environment", {})
         theirs = {variable: self.here(name, value) for variable, value in given.items()}
         (self.folder / "state" / name).mkdir(parents=True, exist_ok=True)

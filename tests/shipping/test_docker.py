@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from config.event_settings import EventSettings
 from tests.shipping.files import (
     COMPOSE,
     DEPLOYMENTS,
@@ -27,6 +28,7 @@ from tests.shipping.files import (
 
 DOCKERFILE = DEPLOYMENTS / "docker" / "Dockerfile"
 EXAMPLE = DEPLOYMENTS / "docker" / ".env.example"
+EVENTS_EXAMPLE = DEPLOYMENTS / "docker" / "events.env.example"
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 OURS = {name: service for name, service in SERVICES.items() if name != "postgres"}
 
@@ -114,6 +116,52 @@ def test_containers_can_do_no_more_than_they_must(name: str) -> None:
     assert "privileged" not in service
     written = [volume for volume in service.get("volumes", ()) if not volume.endswith(":ro")]
     assert all(volume.endswith(":/var/lib/reelroute") for volume in written)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_containers_take_no_more_than_they_are_given(name: str) -> None:
+    """Memory, processes and files have limits; a core dump would hold keys."""
+    service = SERVICES[name]
+
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 512 == service["pids_limit"]
+    assert {"core": 0, "nofile": 8192} == service["ulimits"]
+
+
+def test_base_images_are_named_by_digest() -> None:
+    """A tag may be another image tomorrow; the builder's own syntax image would be one more."""
+    pinned = re.compile(r"[a-z]+:[0-9.]+-[a-z-]+@sha256:[0-9a-f]{64}")
+    text = DOCKERFILE.read_text()
+    (image,) = re.findall(r"(?m)^ARG PYTHON_IMAGE=(.+)$", text)
+
+    assert pinned.fullmatch(image)
+    assert {"${PYTHON_IMAGE}"} == set(re.findall(r"(?m)^FROM (\S+)", text))
+    assert "# syntax" not in text
+    assert pinned.fullmatch(SERVICES["postgres"]["image"])
+
+
+def test_the_container_that_strangers_reach_has_no_key_but_its_own() -> None:
+    """None of .env by the dozen: what it needs is named, and its queues are in a file of its own."""
+    events = SERVICES["events"]
+    example = EVENTS_EXAMPLE.read_text()
+
+    assert [{"path": "events.env", "required": False}] == events["env_file"]
+    assert {
+        "PREFECT_API_URL",
+        "PREFECT_API_AUTH_STRING",
+        "REELROUTE_LEDGER_URL",
+        "REELROUTE_EVENTS_KEY",
+        "REELROUTE_METRICS_KEY",
+        "REELROUTE_HEALTH_URL",
+    } == set(events["environment"])
+    assert {} == environment(EVENTS_EXAMPLE)
+    # Every setting of senders and queues that has no other place.
+    wanted = {str(field.validation_alias) for field in EventSettings.model_fields.values()}
+    named = set(re.findall(r"(?m)^# (REELROUTE_EVENTS_[A-Z_]+)=", example))
+    assert named <= wanted
+    assert {name for name in wanted if re.search("QUEUES|SUBSCRIPTIONS|SNS|PUBSUB|AZURE", name)} == named
+    for ignore in (ROOT / ".gitignore", ROOT / ".dockerignore"):
+        assert any(line.endswith("events.env") for line in ignore.read_text().splitlines())
 
 
 def test_nothing_is_published_to_other_machines() -> None:

@@ -70,6 +70,23 @@ def test_pods_are_of_the_restricted_kind(name: str) -> None:
         assert {"/var/lib/reelroute", "/tmp"} <= mounted
 
 
+@pytest.mark.parametrize("name", PODS)
+def test_folders_of_pods_have_a_limit(name: str) -> None:
+    """Nobody fills the node's disk."""
+    folders = [volume["emptyDir"] for volume in PODS[name]["volumes"] if "emptyDir" in volume]
+
+    assert folders
+    assert all(re.fullmatch(r"\d+[MG]i", folder["sizeLimit"]) for folder in folders)
+
+
+def test_the_pod_that_strangers_reach_has_a_limit_of_everything() -> None:
+    """And none of the labelling tools' and clouds' keys."""
+    (container,) = PODS["events"]["containers"]
+
+    assert {"cpu", "memory"} == set(container["resources"]["limits"])
+    assert [] == [source for source in container["envFrom"] if "secretRef" in source]
+
+
 @pytest.mark.parametrize("name", [name for name in PODS if name != "run"])
 def test_pods_that_stay_are_probed(name: str) -> None:
     """On a port that they name; a restart never waits for another service to be well."""

@@ -69,6 +69,18 @@ def test_a_unit_gives_up_what_it_does_not_need(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_takes_no_more_than_it_is_given(unit: Path) -> None:
+    """Memory, processes and files have limits, and a core dump would hold keys; one child's end is not the unit's."""
+    service = read(unit)["Service"]
+
+    assert (["0"], ["8192"], ["512"]) == tuple(service[name] for name in ("LimitCORE", "LimitNOFILE", "TasksMax"))
+    (memory,) = service["MemoryMax"]
+    assert re.fullmatch(r"\d+[MG]", memory)
+    starts_children = unit.stem in ("reelroute-inference", "reelroute-worker")
+    assert (["continue"] if starts_children else None) == service.get("OOMPolicy")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_holds_no_secret_and_listens_on_loopback(unit: Path) -> None:
     """Secrets come from files that root alone reads; other machines come through a proxy with TLS."""
     service = read(unit)["Service"]
