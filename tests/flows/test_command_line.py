@@ -95,10 +95,12 @@ def test_a_missing_folder_is_named(yard: Yard) -> None:
 
 
 def test_an_empty_folder_is_a_warning(yard: Yard) -> None:
-    """Nothing to do is not a failure, but it is said."""
+    """Nothing to do is not a failure, but it is said, with what is there and not taken."""
+    (yard.videos / "._clip.mp4").write_bytes(b"of another computer")
     ended = yard.reelroute("run", yard.pipeline(), "--json")
 
     assert (0, 0) == (ended.code, ended.json["discovered"])
+    assert {"hidden": 1} == ended.json["not_taken"]
     assert ["no videos in"] == [warning[:12] for warning in ended.json["warnings"]]
 
 
