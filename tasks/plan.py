@@ -18,6 +18,7 @@ from tasks.copies import REUSABLE, Originals, remember_content, remember_done
 from tasks.domain.budget import Limits, Spent, Submission
 from tasks.domain.errors import FpsTooHigh, KeyUnsafe, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
 from tasks.domain.job import JobState
+from tasks.domain.sampling import sample_count, sampling_step
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
 from tasks.engine.probe import probe
 from tasks.ledger.base import JobRecord, Ledger, Slots
@@ -33,6 +34,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 PROBES_AT_ONCE = 8
+# Services with decoders of their own, which turn a picture as players do but may not mirror it.
+_DECODED_ELSEWHERE = frozenset({"roboflow", "roboflow-batch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +294,18 @@ def check_suitable(pipeline: Pipeline, video: VideoRef, info: VideoInfo) -> None
 
     Raises:
         FpsTooHigh: The pipeline asks for more frames per second than the video has.
-        VideoUnreadable: The hosted service does not take this container.
+        VideoUnreadable: The hosted service does not take this container, or a picture that is mirrored.
     """
     wanted = pipeline.inference
-    if wanted.fps > info.fps:
-        raise FpsTooHigh(f"{video}: inference.fps is {wanted.fps:g}, but the video has {float(info.fps):.5g} frames/s")
+    try:
+        sampling_step(info.fps, wanted.fps)
+    except FpsTooHigh as error:
+        raise FpsTooHigh(f"{video}: {error.message}") from None
+    if info.mirrored and wanted.backend in _DECODED_ELSEWHERE:
+        raise VideoUnreadable(
+            f"{video}: its display matrix mirrors the picture, and the service may not: boxes would be elsewhere",
+            hint="encode it anew without the matrix, or use `backend: local`",
+        )
     if wanted.backend == "roboflow" and video.suffix.lower() not in HOSTED_SUFFIXES:
         known = ", ".join(sorted(suffix[1:] for suffix in HOSTED_SUFFIXES))
         raise VideoUnreadable(
@@ -305,19 +315,22 @@ def check_suitable(pipeline: Pipeline, video: VideoRef, info: VideoInfo) -> None
 
 
 def sampled_frames_of(info: VideoInfo, fps: float) -> int:
-    """Count the frames that sampling at ``fps`` takes: those k with int(k * own / fps + 0.5) < count."""
-    step = info.fps / Fraction(fps).limit_denominator(1000)
-    return max(0, -int(-(info.frame_count - Fraction(1, 2)) // step))
+    """Count the frames that sampling at ``fps`` takes: none of a video that has fewer per second."""
+    return sample_count(info.frame_count, sampling_step(info.fps, fps)) if fps <= info.fps else 0
 
 
 def notes_on(pipeline: Pipeline, info: VideoInfo) -> tuple[str, ...]:
     """What the owner of a video may want to know before it is inferred."""
     fps = pipeline.inference.fps
-    step = info.fps / Fraction(fps).limit_denominator(1000)
+    step = sampling_step(info.fps, fps)
+    notes = []
     # Containers round: 15.0001 frames/s is 15 unless the video is long enough for it to show.
-    if abs(step - round(step)) * sampled_frames_of(info, fps) < Fraction(1, 2):
-        return ()
-    return (f"{fps:g} does not divide the video's {float(info.fps):.5g} frames/s: frame offsets are approximate",)
+    if abs(step - round(step)) * sample_count(info.frame_count, step) >= Fraction(1, 2):
+        own = float(info.fps)
+        notes.append(f"{fps:g} does not divide the video's {own:.5g} frames/s: frame offsets are approximate")
+    if info.track:
+        notes.append(f"the film is video track {info.track + 1}: what comes before it holds only pictures")
+    return tuple(notes)
 
 
 def in_threads(call: Callable[[A], B], items: Iterable[A], width: int) -> Iterator[B]:

@@ -70,23 +70,28 @@ class VideoInfo:
     """What the container and a count of its frames say.
 
     Attributes:
-        width, height: Coded size in pixels, before any rotation is applied.
+        width, height: Coded size of the first frame in pixels, before it is turned or mirrored.
         rotation: Counter-clockwise degrees by which a player turns the frame (0, 90, 180, 270).
-        fps: Average frame rate as the container states it.
+        mirrored: Whether it then mirrors left and right.
+        fps: Frame rate that frames are sampled by: what the container states, or what the timestamps
+            show where it states none or nonsense.
         frame_count: Frames that a decoder gives out (never the header's own count).
         duration_s: Seconds.
         container: Short name such as ``mp4``, ``avi``, ``webm``.
         codec: Such as ``h264``.
+        track: Which of the video tracks is the film, from 0; tracks before it hold only pictures.
     """
 
     width: int
     height: int
     rotation: int
+    mirrored: bool = False
     fps: Fraction
     frame_count: int
     duration_s: float
     container: str
     codec: str
+    track: int = 0
 
     @property
     def display_size(self) -> tuple[int, int]:

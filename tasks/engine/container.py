@@ -1,23 +1,33 @@
 """Opening a video with PyAV, and the translation of everything that PyAV can raise.
 
 Only containers of films are let in: playlists and concat lists, which name *other* files for
-libav to open, are refused, as are images and subtitles.
+libav to open, are refused, as are images and subtitles. Pictures larger than `MOST_PIXELS` are
+refused before a decoder takes memory for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any, BinaryIO
 
 import av
 
-from tasks.domain.errors import StorageUnavailable, VideoEmpty, VideoTruncated, VideoUnreadable
+from tasks.domain.errors import StorageUnavailable, VideoEmpty, VideoTooLarge, VideoTruncated, VideoUnreadable
+from tasks.engine.rate import settled_duration, settled_rate
 from tasks.engine.structure import Structure, file_size, structure_of
 
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,m4v,asf,flv,h264,hevc"
+# 8K: 8192 x 4320. A decoder holds some twenty pictures of that size in less than 1 GB.
+MOST_PIXELS = 8192 * 4320
+_MOST_STREAMS = 64
+_OPTIONS = {"format_whitelist": _FORMATS, "max_pixels": str(MOST_PIXELS), "max_streams": str(_MOST_STREAMS)}
+# A track with less than a tenth of the frames of another holds thumbnails, not the film.
+_FEW = 10
+_PACKETS_TO_TELL = 500
 _SHORT_NAMES = {"mpegts": "ts", "mpeg": "mpg", "mpegvideo": "mpg", "asf": "wmv"}
 
 
@@ -26,13 +36,15 @@ class Opened:
     """A video that is open for reading.
 
     Attributes:
-        container, stream: PyAV's input container and its first real video stream.
+        container, stream: PyAV's input container and the video stream that is the film.
+        track: Which of the video streams that is, from 0.
         structure: The file's outermost parts.
         size: Bytes.
     """
 
     container: Any
     stream: Any
+    track: int
     structure: Structure
     size: int
 
@@ -49,17 +61,32 @@ class Opened:
         name: str = self.container.format.name
         return self.structure.kind or _SHORT_NAMES.get(name, name)
 
-    @property
-    def fps(self) -> Fraction:
-        """Average frame rate as the container states it.
+    def rate(self, stamps: Iterable[int | None]) -> Fraction:
+        """Frame rate that frames are sampled by.
 
-        Raises:
-            VideoUnreadable: It states none.
+        Args:
+            stamps: Of the frames, in decode order; taken only as far as they are needed.
         """
-        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
-            if rate:
-                return Fraction(rate.numerator, rate.denominator)
-        raise VideoUnreadable("the video states no frame rate")
+        stream = self.stream
+        stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        return settled_rate(
+            (rate and Fraction(rate.numerator, rate.denominator) for rate in stated), stamps, stream.time_base
+        )
+
+    def duration_s(self, stamps: Iterable[int | None], fps: Fraction, frames: int) -> float:
+        """Seconds of film."""
+        return settled_duration(self._stated_s, stamps, self.stream.time_base, fps, frames)
+
+    def packets(self) -> Iterator[Any]:
+        """The film's packets of which a decoder may make a frame; reads the file from where it is."""
+        for packet in self.container.demux(self.stream):
+            if packet.size and not packet.is_discard:
+                yield packet
+
+    @property
+    def index_stamps(self) -> list[int]:
+        """Timestamps of all indexed frames, without those that an edit list cuts off."""
+        return [entry.timestamp for entry in self.stream.index_entries if entry.size > 0 and not entry.is_discard]
 
     @property
     def indexed_frames(self) -> int | None:
@@ -70,26 +97,16 @@ class Opened:
         complete = self.structure.kind == "avi" and len(self.stream.index_entries) == self.stream.frames
         return self._index_entries() if complete else None
 
-    def require_most(self, count: int) -> None:
-        """Compare a count of frames with the index, where there is one.
-
-        A few less are normal (frames that refer to what was cut off, packed B-frames), many mean
-        that a damaged file was skipped through, which libav does not report.
-
-        Raises:
-            VideoTruncated: More than a tenth is missing.
-        """
-        indexed = self._index_entries() if self.is_mp4 or self.structure.kind == "avi" else 0
-        if count * 10 < indexed * 9:
-            raise VideoTruncated(f"only {count} of the video's {indexed} frames could be read")
+    @property
+    def listed_frames(self) -> int:
+        """Frames that the index lists, all of which need not decode; 0 without one."""
+        return self._index_entries() if self.is_mp4 or self.structure.kind == "avi" else 0
 
     def _index_entries(self) -> int:
-        """Indexed samples, without those that an edit list cuts off."""
-        return sum(1 for entry in self.stream.index_entries if entry.size > 0 and not entry.is_discard)
+        return len(self.index_stamps)
 
     @property
-    def duration_s(self) -> float | None:
-        """Seconds as the container states them, or None."""
+    def _stated_s(self) -> float | None:
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
         return float(self.container.duration / av.time_base) if self.container.duration else None
@@ -107,6 +124,7 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
         VideoEmpty: Zero bytes.
         VideoTruncated: The file ends before its own structure says so.
         VideoUnreadable: Not a video, or damaged.
+        VideoTooLarge: Its pictures have more than `MOST_PIXELS`.
         StorageUnavailable: The file itself failed while it was read.
     """
     try:
@@ -116,8 +134,10 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
         structure = structure_of(file, size)
         file.seek(0)
         with _container(file, structure, size) as container:
-            stream = _video_stream(container, structure, size)
-            video = Opened(container, stream, structure, size)
+            track = _film_track(container, file, structure, size)
+            stream = container.streams.video[track]
+            _refuse_large(stream.codec_context)
+            video = Opened(container, stream, track, structure, size)
             if _is_cut(video):
                 raise VideoTruncated(f"the file has {size:,} bytes, less than its own index says")
             yield video
@@ -130,7 +150,7 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
 
 def _container(file: BinaryIO, structure: Structure, size: int) -> Any:
     try:
-        return av.open(file, "r", options={"format_whitelist": _FORMATS}, metadata_errors="replace")
+        return av.open(file, "r", options=_OPTIONS, metadata_errors="replace")
     except av.error.FFmpegError:
         _refuse_cut(structure, size)
         raise VideoUnreadable("the file is not a video that can be decoded") from None
@@ -143,12 +163,49 @@ def _refuse_cut(structure: Structure, size: int) -> None:
         ) from None
 
 
-def _video_stream(container: Any, structure: Structure, size: int) -> Any:
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of an audio file
-            return stream
-    _refuse_cut(structure, size)  # an index that is cut short may still name the film, and no stream of it
-    raise VideoUnreadable("the file has no video stream")
+def _film_track(container: Any, file: BinaryIO, structure: Structure, size: int) -> int:
+    """Number of the video stream that is the film: the first that holds more than a few pictures."""
+    tracks = [
+        number
+        for number, stream in enumerate(container.streams.video)
+        if not stream.disposition & av.stream.Disposition.attached_pic  # cover art of an audio file
+    ]
+    if not tracks:
+        _refuse_cut(structure, size)  # an index that is cut short may still name the film, and no stream of it
+        raise VideoUnreadable("the file has no video stream")
+    if len(tracks) == 1:
+        return tracks[0]
+    if structure.kind == "mp4" and not structure.fragmented:
+        frames = {number: len(container.streams.video[number].index_entries) for number in tracks}
+    else:
+        frames = _frames_at_start(file, tracks, structure, size)
+    most = max(frames.values())
+    return next(number for number in tracks if frames[number] * _FEW >= most)
+
+
+def _frames_at_start(file: BinaryIO, tracks: list[int], structure: Structure, size: int) -> dict[int, int]:
+    """Packets of each video stream among the first few hundred of the file."""
+    frames = dict.fromkeys(tracks, 0)
+    file.seek(0)
+    with _container(file, structure, size) as container:
+        number_of = {container.streams.video[number].index: number for number in tracks}
+        for packet in islice(container.demux(video=tracks), _PACKETS_TO_TELL):
+            frames[number_of[packet.stream.index]] += packet.size > 0
+    file.seek(0)
+    return frames
+
+
+def _refuse_large(context: Any) -> None:
+    """Refuse pictures above the limit by what the header says of them.
+
+    A header may also understate them: the decoder itself has the same limit.
+    """
+    if context.width * context.height > MOST_PIXELS:
+        raise VideoTooLarge(
+            f"the video's pictures have {context.width} x {context.height} pixels; "
+            f"at most {MOST_PIXELS:,} (8192 x 4320) are read"
+        )
+    context.options = {"max_pixels": str(MOST_PIXELS)}
 
 
 def _is_cut(video: Opened) -> bool:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import count
-from math import isfinite
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.errors import FpsTooHigh, InputInvalid, VideoEmpty, VideoTooLarge
+from tasks.domain.errors import VideoEmpty, VideoTooLarge
+from tasks.domain.orientation import to_upright
+from tasks.domain.sampling import sample_indices
 from tasks.engine.container import Opened, opened
-from tasks.engine.probe import rotation_of
+from tasks.engine.orientation import orientation_of
+from tasks.engine.probe import require_most, stamp_of
 
 Image = NDArray[np.uint8]
 
@@ -29,31 +30,12 @@ class SampledFrame(NamedTuple):
     Attributes:
         frame_index: 0-based position in decode order.
         time_s: Presentation time from the first frame, rounded to 4 decimals.
-        rgb: uint8 [height, width, 3], turned the way a viewer sees it.
+        rgb: uint8 [height, width, 3], turned and mirrored the way a viewer sees it; its size may change.
     """
 
     frame_index: int
     time_s: float
     rgb: Image
-
-
-def sample_indices(fps: Fraction, infer_fps: float) -> Iterator[int]:
-    """Indices of the frames to infer, without end: ``int(k * fps / infer_fps + 0.5)``.
-
-    This is how the hosted service picks frames; where the rates do not divide, the spacing
-    alternates. The arithmetic is exact, so that long videos do not drift.
-
-    Raises:
-        InputInvalid: ``infer_fps`` is not a positive number.
-        FpsTooHigh: The video has fewer frames per second; the hosted service gives no results then.
-    """
-    rate = Fraction(infer_fps).limit_denominator(1_000_000) if isfinite(infer_fps) else Fraction(0)
-    if rate <= 0:
-        raise InputInvalid(f"cannot infer {infer_fps} frames per second: it must be above 0, by a millionth or more")
-    if rate > fps:
-        raise FpsTooHigh(f"{infer_fps:g} frames per second were asked for; the video has {float(fps):.5g}")
-    step = fps / rate
-    return ((2 * k * step.numerator + step.denominator) // (2 * step.denominator) for k in count())
 
 
 def sampled_frames(
@@ -70,33 +52,48 @@ def sampled_frames(
         max_duration_s: Refuse longer videos.
 
     Raises:
-        FpsTooHigh, InputInvalid: See `sample_indices`.
+        FpsTooHigh, InputInvalid: See :func:`tasks.domain.sampling.sampling_step`.
         VideoEmpty: No bytes, or no frames.
-        VideoTooLarge: Longer than ``max_duration_s``.
+        VideoTooLarge: Longer than ``max_duration_s``, or its pictures are too large.
         VideoTruncated, VideoUnreadable: The file is cut short or damaged, found at the start or on the way.
         ReelrouteError: Whatever ``file`` itself raises.
     """
+    fps, duration_s = _pace(file, size)
+    wanted_indices = sample_indices(fps, infer_fps)
+    _refuse_if_longer(duration_s, max_duration_s)
     with opened(file, size) as video:
-        wanted_indices = sample_indices(video.fps, infer_fps)
-        _refuse_if_longer(video.duration_s or 0.0, max_duration_s)
         wanted, index = next(wanted_indices), -1
-        for index, (frame, time_s) in enumerate(_timed(video)):
+        for index, (frame, time_s) in enumerate(_timed(video, fps)):
             _refuse_if_longer(time_s, max_duration_s)
             if index == wanted:
                 yield SampledFrame(index, round(time_s, 4), _upright(frame))
                 wanted = next(wanted_indices)
-        video.require_most(index + 1)
-        if index < 0:
-            raise VideoEmpty("the video has no frames")
+        listed = video.listed_frames
+    require_most(file, size=size, count=index + 1, listed=listed)
+    if index < 0:
+        raise VideoEmpty("the video has no frames")
 
 
-def _timed(video: Opened) -> Iterator[tuple[Any, float]]:
+def _pace(file: BinaryIO, size: int | None) -> tuple[Fraction, float]:
+    """Frame rate as the probe settles it, and seconds of film as far as they can be known before decoding.
+
+    Without an index the file is read on until its timestamps bear out the stated rate: most often a few packets.
+    """
+    with opened(file, size) as video:
+        if video.indexed_frames is not None:
+            stamps = video.index_stamps
+            fps = video.rate(stamps)
+            return fps, video.duration_s(stamps, fps, len(stamps))
+        return video.rate(stamp_of(packet) for packet in video.packets()), 0.0
+
+
+def _timed(video: Opened, fps: Fraction) -> Iterator[tuple[Any, float]]:
     """Decoded frames with seconds since the first one, always increasing.
 
     Raw streams have no timestamps and MPEG program streams repeat some; one frame's length
     after the frame before is then the best guess.
     """
-    frame_s = float(1 / video.fps)
+    frame_s = float(1 / fps)
     start = previous = None
     for frame in video.container.decode(video.stream):
         stamp = None if frame.pts is None else float(frame.pts * frame.time_base)
@@ -109,8 +106,8 @@ def _timed(video: Opened) -> Iterator[tuple[Any, float]]:
 
 def _upright(frame: Any) -> Image:
     image: Image = frame.to_ndarray(format="rgb24")
-    turns = rotation_of(frame) // 90
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    rotation, mirrored = orientation_of(frame)
+    return np.ascontiguousarray(to_upright(image, rotation, mirrored=mirrored))
 
 
 def _refuse_if_longer(seconds: float, limit: float | None) -> None:

@@ -6,11 +6,16 @@ for trimmed files. Which other witness is right depends on the container.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, BinaryIO
 
-from tasks.domain.errors import VideoEmpty
+from tasks.domain.errors import VideoEmpty, VideoTruncated
 from tasks.domain.video import VideoInfo
 from tasks.engine.container import Opened, opened
+from tasks.engine.orientation import orientation_of
+
+# Packets at the start of a film among which those stand that refer to what was cut off.
+_START = 24
 
 
 def probe(file: BinaryIO, *, size: int | None = None) -> VideoInfo:
@@ -25,27 +30,34 @@ def probe(file: BinaryIO, *, size: int | None = None) -> VideoInfo:
 
     Raises:
         VideoEmpty: No bytes, or no frames.
+        VideoTooLarge: Its pictures are too large.
         VideoTruncated: The file ends before its own structure says so.
         VideoUnreadable: Not a video, or damaged.
         ReelrouteError: Whatever ``file`` itself raises.
     """
     with opened(file, size) as video:
-        count = video.indexed_frames
+        count, stamps = video.indexed_frames, video.index_stamps
         frame = _first_frame(video)
-        fps, duration_s = video.fps, video.duration_s
-        facts = {"container": video.short_name, "codec": video.stream.codec_context.name}
+        facts = {"container": video.short_name, "codec": video.stream.codec_context.name, "track": video.track}
     if count is None:
         with opened(file, size) as video:
-            count = _demuxed(video)
+            count, stamps = _demuxed(video)
     if count is None:
         count = count_by_decoding(file)
+    elif lost := _lost_at_start(file, size):
+        count -= lost
+    with opened(file, size) as video:
+        fps = video.rate(stamps)
+        duration_s = video.duration_s(stamps, fps, count)
+    rotation, mirrored = orientation_of(frame)
     return VideoInfo(
         width=frame.width,
         height=frame.height,
-        rotation=rotation_of(frame),
+        rotation=rotation,
+        mirrored=mirrored,
         fps=fps,
         frame_count=count,
-        duration_s=duration_s if duration_s is not None else float(count / fps),
+        duration_s=duration_s,
         **facts,
     )
 
@@ -61,30 +73,67 @@ def count_by_decoding(file: BinaryIO) -> int:
     """
     with opened(file) as video:
         count = sum(1 for _ in video.container.decode(video.stream))
-        video.require_most(count)
-        return count
+        listed = video.listed_frames
+    require_most(file, size=None, count=count, listed=listed)
+    return count
 
 
-def rotation_of(frame: Any) -> int:
-    """Counter-clockwise degrees by which a player turns a decoded frame: 0, 90, 180 or 270."""
-    quarter_turns: int = round(frame.rotation / 90) % 4
-    return quarter_turns * 90
+def require_most(file: BinaryIO, *, size: int | None, count: int, listed: int) -> None:
+    """Compare a count of decoded frames with those that the file's index lists.
+
+    A few less are normal (packed B-frames), and so are all those that refer to what was cut off
+    before the start; many mean that a damaged file was skipped through, which libav does not report.
+
+    Raises:
+        VideoTruncated: More than a tenth is missing.
+    """
+    if count * 10 < listed * 9 and (not count or count * 10 < (listed - _lost_at_start(file, size)) * 9):
+        raise VideoTruncated(f"only {count} of the video's {listed} frames could be read")
+
+
+def stamp_of(packet: Any) -> int | None:
+    """When a packet's frame is shown (or else decoded), in ticks of its stream; None if it does not say."""
+    return packet.dts if packet.pts is None else packet.pts
 
 
 def _first_frame(video: Opened) -> Any:
     for frame in video.container.decode(video.stream):
         return frame
-    video.require_most(0)
+    if listed := video.listed_frames:
+        raise VideoTruncated(f"none of the video's {listed} frames could be read")
     raise VideoEmpty("the video has no frames")
 
 
-def _demuxed(video: Opened) -> int | None:
-    """Frames by their packets; None when some may not decode (a start in mid-GOP, damage)."""
-    count = 0
-    for packet in video.container.demux(video.stream):
-        if packet.size == 0 or packet.is_discard:
-            continue
-        if packet.is_corrupt or (count == 0 and not packet.is_keyframe):
-            return None
-        count += 1
-    return count
+def _demuxed(video: Opened) -> tuple[int | None, list[int | None]]:
+    """Frames by their packets, and the packets' timestamps.
+
+    The number is None when some may not decode (a start in mid-GOP, damage).
+    """
+    stamps: list[int | None] = []
+    sure = True
+    for packet in video.packets():
+        sure = sure and not packet.is_corrupt and (len(stamps) > 0 or packet.is_keyframe)
+        stamps.append(stamp_of(packet))
+    return (len(stamps) if sure else None), stamps
+
+
+def _lost_at_start(file: BinaryIO, size: int | None) -> int:
+    """Frames at the start that no decoder gives out: they refer to what was cut off before them.
+
+    A cut at an open GOP leaves them: they are shown before the keyframe that they come after.
+    """
+    with opened(file, size) as video:
+        first, *after = [stamp_of(packet) or 0 for packet in islice(video.packets(), _START)] or [0]
+        leading = sum(stamp < first for stamp in after)
+    if not leading:
+        return 0
+    with opened(file, size) as video:
+        fed = given = 0
+        # What an edit list hides is fed as well, since others refer to it; no decoder gives it out.
+        for packet in video.container.demux(video.stream):
+            fed += packet.size > 0 and not packet.is_discard
+            given += len(packet.decode())
+            if fed > leading + _START:
+                given += len(video.stream.codec_context.decode(None))
+                break
+        return fed - given
