@@ -64,8 +64,19 @@ def _tracked(model: ModelPredictions, times: Float64) -> ModelPredictions:
     rows = np.flatnonzero(track < 0)
     if len(rows):
         highest = max(int(track.max()), 0)
-        track[rows] = highest + _follow(objects, rows, times, model.inferred)
+        even = replace(objects, box=_in_one_size(model))
+        track[rows] = highest + _follow(even, rows, times, model.inferred)
     return replace(model, objects=replace(objects, track=track))
+
+
+def _in_one_size(model: ModelPredictions) -> NDArray[np.float32]:
+    """Boxes in pixels of the first image: where a video changes its size, an object's place in it stays."""
+    size = model.image_size.astype(np.float32)
+    known = (size > 0).all(axis=1)
+    if not known.any():
+        return model.objects.box
+    scale = np.where(known[:, None], size[known][0] / np.maximum(size, 1), np.float32(1))
+    return model.objects.box * np.tile(scale, 2)[model.objects.sample].astype(np.float32)
 
 
 def _given(objects: Objects) -> Int64:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed
+from tasks.domain.orientation import to_coded, to_upright
 from tasks.domain.predictions import Bool, Float32, Int32, Int64, ModelPredictions
 from tasks.domain.video import VideoInfo
 
@@ -87,7 +88,8 @@ def place_map(labels: NDArray[np.generic], info: VideoInfo, *, upright: bool) ->
         labels = labels[row[:, None], column]
     if seen_upright == upright:
         return labels
-    return np.rot90(labels, (info.rotation if upright else -info.rotation) // 90)
+    turn = to_upright if upright else to_coded
+    return turn(labels, info.rotation, mirrored=info.mirrored)
 
 
 def require_placeable(model: ModelPredictions, info: VideoInfo) -> None:
@@ -163,8 +165,9 @@ def snap(placed: PlacedBoxes, *, per_pixel: int) -> tuple[Int64, Bool]:
 
 def orientation_warning(info: VideoInfo) -> str | None:
     """Say so when the size of the inferred image cannot tell whether the service turned it."""
-    if info.rotation % 360 and info.display_size == (info.width, info.height):
-        return f"the video is stored turned by {info.rotation} degrees; its boxes are taken as of the upright picture"
+    if (info.rotation % 360 or info.mirrored) and info.display_size == (info.width, info.height):
+        stored = f"turned by {info.rotation} degrees" + (" and mirrored" if info.mirrored else "")
+        return f"the video is stored {stored}; its boxes are taken as of the upright picture"
     return None
 
 
@@ -192,7 +195,17 @@ def _placed(edges: Float64, inferred: Size, info: VideoInfo, *, upright: bool) -
         edges = edges * np.tile(np.array(frame) / np.array(inferred), 2)
     if seen_upright == upright:
         return edges
-    return turned(edges, frame, info.rotation if upright else -info.rotation)
+    if upright:
+        edges = turned(edges, coded, info.rotation)
+        return _mirrored(edges, info.display_size) if info.mirrored else edges
+    edges = _mirrored(edges, info.display_size) if info.mirrored else edges
+    return turned(edges, info.display_size, -info.rotation)
+
+
+def _mirrored(edges: Float64, size: Size) -> Float64:
+    """Follow boxes of a ``size`` frame when its left and right are exchanged."""
+    left, top, right, bottom = edges.T
+    return np.column_stack((size[0] - right, top, size[0] - left, bottom))
 
 
 def is_upright(inferred: Size, info: VideoInfo) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed, StorageUnavailable
+from tasks.domain.orientation import to_upright
 
 Image = NDArray[np.uint8]  # [height, width, 3], blue first
 
@@ -29,7 +30,7 @@ _COPIED_AUDIO = frozenset({"aac", "mp3"})
 # Without macroblock-tree rate control, whose arithmetic reads memory that it never wrote: the same
 # pictures would now and then give other bytes, and a second delivery must not change the copy.
 _ENCODER = {"preset": "veryfast", "crf": "23", "mbtree": "0"}
-_FALLBACK_RATE = Fraction(25)
+_LONGEST_FRAMES = 250
 _RGB = 0  # AVCOL_SPC_RGB: of no use as the tag of a YUV picture
 
 
@@ -52,7 +53,15 @@ def even(side: int) -> int:
 
 
 def transcode(
-    source: BinaryIO, target: Path, *, size: tuple[int, int], rotation: int, paint: Callable[[int, Image], None]
+    source: BinaryIO,
+    target: Path,
+    *,
+    size: tuple[int, int],
+    rotation: int,
+    mirrored: bool = False,
+    track: int = 0,
+    rate: Fraction = Fraction(25),
+    paint: Callable[[int, Image], None],
 ) -> Transcoded:
     """Decode ``source``, have each picture painted, and write it to ``target``.
 
@@ -60,6 +69,9 @@ def transcode(
         source: A seekable video file.
         size: Width and height of a decoded frame.
         rotation: Counter-clockwise degrees that bring a decoded frame upright.
+        mirrored: Whether left and right are then exchanged.
+        track: Which of the video tracks is the film, from 0.
+        rate: Frames per second.
         paint: Gets each frame's index in decode order and its upright picture, to change in place.
 
     Raises:
@@ -73,7 +85,7 @@ def transcode(
                 av.open(source, options={"format_whitelist": _FORMATS}, metadata_errors="replace")
             )
             writer = stack.enter_context(av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}))
-            _Transcoder(reader, writer, size, rotation, done).run(paint)
+            _Transcoder(reader, writer, size, (rotation, mirrored), track, rate, done).run(paint)
         except av.FFmpegError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageUnavailable("the local disk is full", hint="make room, then run again") from None
@@ -87,11 +99,21 @@ def transcode(
 class _Transcoder:
     """One pass from reader to writer."""
 
-    def __init__(self, reader: Any, writer: Any, size: tuple[int, int], rotation: int, done: Transcoded) -> None:
+    def __init__(
+        self,
+        reader: Any,
+        writer: Any,
+        size: tuple[int, int],
+        orientation: tuple[int, bool],
+        track: int,
+        rate: Fraction,
+        done: Transcoded,
+    ) -> None:
         self._reader, self._writer, self._done = reader, writer, done
-        self._video = _first_film(reader)
-        self._size = size
-        self._turns = rotation // 90 % 4
+        self._video = _film(reader, track)
+        self._size, self._rate = size, rate
+        self._rotation, self._mirrored = orientation
+        self._turns = self._rotation // 90 % 4
         self._start_s = Fraction(self._video.start_time or 0) * self._video.time_base
         self._first_pts: int | None = None
         self._last_pts = -1
@@ -113,7 +135,7 @@ class _Transcoder:
 
     def _add_encoder(self) -> Any:
         video, context = self._video, self._video.codec_context
-        encoder = self._writer.add_stream("libx264", rate=video.average_rate or _FALLBACK_RATE, options=_ENCODER)
+        encoder = self._writer.add_stream("libx264", rate=self._rate, options=_ENCODER)
         width, height = self._size[::-1] if self._turns % 2 else self._size
         encoder.width, encoder.height, encoder.pix_fmt = even(width), even(height), "yuv420p"
         made = encoder.codec_context
@@ -138,7 +160,7 @@ class _Transcoder:
     def _painted(self, frame: Any, paint: Callable[[int, Image], None]) -> Any:
         # Streams may change size in the middle; the picture stays what it was at the start.
         image = frame.to_ndarray(format="bgr24", width=self._size[0], height=self._size[1])
-        image = _padded(np.ascontiguousarray(np.rot90(image, self._turns)))
+        image = _padded(np.ascontiguousarray(to_upright(image, self._rotation, mirrored=self._mirrored)))
         paint(self._done.frames, image)
         painted = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(
             format="yuv420p",
@@ -147,7 +169,8 @@ class _Transcoder:
         )
         painted.time_base = self._video.time_base
         painted.pts = self._last_pts = self._time_of(frame)
-        painted.duration = frame.duration
+        # One sample that claims to last for days would make the whole copy do so.
+        painted.duration = min(frame.duration, _LONGEST_FRAMES * self._ticks_per_frame())
         return painted
 
     def _time_of(self, frame: Any) -> int:
@@ -164,7 +187,7 @@ class _Transcoder:
         return int(pts if pts > self._last_pts else self._last_pts + (frame.duration or self._ticks_per_frame()))
 
     def _ticks_per_frame(self) -> int:
-        return max(1, int(1 / ((self._video.average_rate or _FALLBACK_RATE) * self._video.time_base)))
+        return max(1, int(1 / (self._rate * self._video.time_base)))
 
     def _write(self, frame: Any) -> None:
         for packet in self._encoder.encode(frame):
@@ -185,12 +208,12 @@ class _Transcoder:
             self._done.warnings.append("the sound ends early: its data does not fit into an mp4")
 
 
-def _first_film(reader: Any) -> Any:
-    for stream in reader.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art
-            stream.thread_type = "AUTO"
-            return stream
-    raise DeliveryFailed("the file has no video stream, so nothing can be drawn on it")
+def _film(reader: Any, track: int) -> Any:
+    if track >= len(reader.streams.video):
+        raise DeliveryFailed("the file has no such video stream, so nothing can be drawn on it")
+    stream = reader.streams.video[track]
+    stream.thread_type = "AUTO"
+    return stream
 
 
 def _padded(image: Image) -> Image:

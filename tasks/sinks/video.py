@@ -138,7 +138,16 @@ def _draw(delivery: Delivery, overlays: Sequence[Overlay], target: Path) -> tupl
 
     with delivery.open_video() as source:
         info = delivery.info
-        done = transcode(source, target, size=(info.width, info.height), rotation=info.rotation, paint=paint)
+        done = transcode(
+            source,
+            target,
+            size=(info.width, info.height),
+            rotation=info.rotation,
+            mirrored=info.mirrored,
+            track=info.track,
+            rate=info.fps,
+            paint=paint,
+        )
     warnings = list(done.warnings)
     if done.frames != delivery.info.frame_count:
         warnings.append(f"{done.frames} frames were drawn, where {delivery.info.frame_count} were counted before")

@@ -22,7 +22,8 @@ from tasks.domain.errors import (
     VideoTruncated,
     VideoUnreadable,
 )
-from tasks.engine.frames import SampledFrame, sample_indices, sampled_frames
+from tasks.domain.sampling import sample_indices
+from tasks.engine.frames import SampledFrame, sampled_frames
 from tasks.engine.probe import probe
 from tests.clips import frame_number, red_corner, sample_footage, write_clip
 from tests.unit.tasks.engine.conftest import CLIPS, UNEVEN_MS
