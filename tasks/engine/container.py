@@ -141,6 +141,10 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
             if _is_cut(video):
                 raise VideoTruncated(f"the file has {size:,} bytes, less than its own index says")
             yield video
+    except av.error.ArgumentError:  # what a decoder says to pictures beyond its `max_pixels`
+        raise VideoTooLarge(
+            f"the decoder refuses the video's pictures: more than {MOST_PIXELS:,} pixels (8192 x 4320), or of no size"
+        ) from None
     except av.error.FFmpegError as error:
         # strerror only: the whole text would name the file
         raise VideoUnreadable(f"the video cannot be decoded: {error.strerror}") from None

@@ -50,9 +50,9 @@ def orientation_by(matrix: tuple[int, ...]) -> Orientation:
     a, b, _, c, d = matrix[:5]
     if not any((a, b, c, d)):
         return Orientation()
-    if max(abs(b), abs(c)) <= _SLIGHT * min(abs(a), abs(d)):
+    if a and d and max(abs(b), abs(c)) <= _SLIGHT * min(abs(a), abs(d)):
         return Orientation(*_STRAIGHT[_sign(a), _sign(d)])
-    if max(abs(a), abs(d)) <= _SLIGHT * min(abs(b), abs(c)):
+    if b and c and max(abs(a), abs(d)) <= _SLIGHT * min(abs(b), abs(c)):
         return Orientation(*_CROSSED[_sign(c), _sign(b)])
     raise VideoUnreadable(
         "the video's display matrix neither turns by a multiple of 90 degrees nor mirrors",

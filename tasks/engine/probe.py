@@ -36,7 +36,8 @@ def probe(file: BinaryIO, *, size: int | None = None) -> VideoInfo:
         ReelrouteError: Whatever ``file`` itself raises.
     """
     with opened(file, size) as video:
-        count, stamps = video.indexed_frames, video.index_stamps
+        count = video.indexed_frames
+        stamps: list[int | None] = [*video.index_stamps]
         frame = _first_frame(video)
         facts = {"container": video.short_name, "codec": video.stream.codec_context.name, "track": video.track}
     if count is None:
@@ -93,7 +94,8 @@ def require_most(file: BinaryIO, *, size: int | None, count: int, listed: int) -
 
 def stamp_of(packet: Any) -> int | None:
     """When a packet's frame is shown (or else decoded), in ticks of its stream; None if it does not say."""
-    return packet.dts if packet.pts is None else packet.pts
+    stamp: int | None = packet.dts if packet.pts is None else packet.pts
+    return stamp
 
 
 def _first_frame(video: Opened) -> Any:

@@ -55,7 +55,7 @@ def shown_rate(stamps: Iterable[int | None], time_base: Fraction) -> Fraction | 
     gaps = _gaps(stamps)
     if not len(gaps):
         return None
-    limit = max(_JUMP_S / time_base, _JUMP_GAPS * float(np.median(gaps)))
+    limit = max(float(_JUMP_S / time_base), _JUMP_GAPS * float(np.median(gaps)))
     film = gaps[gaps <= limit]
     return Fraction(len(film)) / (int(film.sum()) * time_base) if film.any() else None
 
@@ -79,4 +79,3 @@ def _gaps(stamps: Iterable[int | None]) -> NDArray[np.int64]:
 
 def _agree(stated: Fraction, shown: Fraction | None) -> bool:
     return shown is not None and shown / _AGREES <= stated <= shown * _AGREES
-

@@ -72,7 +72,7 @@ def _tracked(model: ModelPredictions, times: Float64) -> ModelPredictions:
 def _in_one_size(model: ModelPredictions) -> NDArray[np.float32]:
     """Boxes in pixels of the first image: where a video changes its size, an object's place in it stays."""
     size = model.image_size.astype(np.float32)
-    known = (size > 0).all(axis=1)
+    known: Bool = np.all(size > 0, axis=1, keepdims=False).reshape(-1)
     if not known.any():
         return model.objects.box
     scale = np.where(known[:, None], size[known][0] / np.maximum(size, 1), np.float32(1))

@@ -225,7 +225,8 @@ def is_upright(inferred: Size, info: VideoInfo) -> bool:
     raise DeliveryFailed(
         f"the service looked at images of {inferred[0]}x{inferred[1]} pixels, "
         f"which is no scaling of the video's {info.width}x{info.height}",
-        hint="the results belong to another video, or the service crops or pads frames: boxes cannot be placed",
+        hint="the picture changes its shape in mid-stream, the results belong to another video, or the service crops "
+        "or pads frames: boxes cannot be placed",
     )
 
 

@@ -209,11 +209,13 @@ class _Transcoder:
 
 
 def _film(reader: Any, track: int) -> Any:
-    if track >= len(reader.streams.video):
-        raise DeliveryFailed("the file has no such video stream, so nothing can be drawn on it")
-    stream = reader.streams.video[track]
-    stream.thread_type = "AUTO"
-    return stream
+    streams = reader.streams.video
+    films = [stream for stream in streams if not stream.disposition & av.stream.Disposition.attached_pic]  # cover art
+    if not films:
+        raise DeliveryFailed("the file has no video stream, so nothing can be drawn on it")
+    film = next((stream for stream in films if stream in streams[track : track + 1]), films[0])
+    film.thread_type = "AUTO"
+    return film
 
 
 def _padded(image: Image) -> Image:

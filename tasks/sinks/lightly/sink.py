@@ -14,7 +14,7 @@ import numpy as np
 
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.job import InferenceSpec
-from tasks.domain.predictions import Int64, ModelPredictions, TaskType
+from tasks.domain.predictions import Bool, Int64, ModelPredictions, TaskType
 from tasks.domain.video import VideoInfo
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.checks import choose_models, require_frames
@@ -145,6 +145,10 @@ class LightlySink:
         kind = self._kind_of(model, task)
         reach = frames_in(self._max_gap, info.fps)
         speaks = kind.speaks(model, info, self._min_confidence)
+        resized = _resized(model)
+        if left_out := int((speaks & resized).sum()):
+            warnings.append(f"{left_out} inferred frames were left out: the video has another size there")
+        speaks = speaks & ~resized
         source = sources(delivery.predictions.frame_index, speaks, info.frame_count, self._fill, reach)
         counts = Counter({"frames": 0})
         # Looked for first: most often there is nothing yet, and what is written now is not stale.
@@ -198,6 +202,15 @@ class LightlySink:
         if len(able) <= 1 or model.model in (able[0].project, str(able[0])):
             return self._task_name
         return task_slug(f"{self._task_name}-{model.model}")
+
+
+def _resized(model: ModelPredictions) -> Bool:
+    """bool [F], samples whose image has another size than the first: how large their frames are is not known."""
+    size = model.image_size
+    known: Bool = (size > 0).all(axis=1).reshape(-1)
+    if known.any():
+        known &= (size != size[known][0]).any(axis=1).reshape(-1)
+    return known
 
 
 def _files(task: str, names: FrameNames, source: Int64, singletons: Singletons) -> Iterator[tuple[str, bytes]]:

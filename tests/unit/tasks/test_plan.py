@@ -37,7 +37,7 @@ def info(frames: int, fps: Fraction = Fraction(25)) -> VideoInfo:
 
 @given(st.integers(0, 3000), RATES, st.integers(1, 60))
 def test_the_estimate_counts_the_frames_that_sampling_takes(frames: int, fps: Fraction, wanted: int) -> None:
-    """The closed formula agrees with taking frame int(k * fps / wanted + 0.5) for k = 0, 1, …; none of too slow a video."""
+    """The closed formula agrees with taking frame int(k * fps / wanted + 0.5) for k = 0, 1, …; none if it is slower."""
     taken = 0
     while wanted <= fps and int(taken * fps / wanted + Fraction(1, 2)) < frames:
         taken += 1
