@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,15 @@ from prefect.client.schemas.objects import State
 from flows.limit import turn
 from tasks.collect import await_job
 from tasks.copies import find_copy
-from tasks.domain.errors import AuthRefused, LedgerUnusable, PlanRefused, ReelrouteError, ServiceUnavailable
+from tasks.domain.errors import (
+    AuthRefused,
+    CredentialsRefused,
+    LedgerUnavailable,
+    LedgerUnusable,
+    PlanRefused,
+    ReelrouteError,
+    ServiceUnavailable,
+)
 from tasks.domain.job import Failure, JobState
 from tasks.infer import Inferred, infer_plainly, infer_video
 from tasks.ledger.base import JobRecord
@@ -24,8 +33,13 @@ from tasks.second_chance import refused_by_budget
 from tasks.submit import failure_of
 from tasks.unforeseen import discreet_step
 
+log = logging.getLogger(__name__)
+
 IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN)
+# What ends submissions: it would be the same with the next video. A service that does not answer about one job
+# may well take another.
+STOPPING = (AuthRefused, PlanRefused, CredentialsRefused, LedgerUnusable)
 # Jobs of earlier runs that are waited for at once: each costs a few kilobytes. More wait for one of them to end.
 OPEN_AT_ONCE = 5000
 # Jobs that ended together are collected by so many at a time.
@@ -137,15 +151,21 @@ class Pool:
                 group.create_task(self._follow(job, collecting)).add_done_callback(lambda _: places.release())
 
     async def _follow(self, job: JobRecord, collecting: asyncio.Semaphore) -> None:
-        async with self.run.holding(job.key) as held:
-            if held is None:
-                self.outcome.elsewhere += 1
-                return
-            if held.state is JobState.SUBMITTED and not await await_job(self.run, held, once=self.once):
-                return
-        async with collecting:
-            if not (self.run.stop.asked or isinstance(self.outcome.stopped, AuthRefused | PlanRefused)):
-                await self._infer(job)
+        try:
+            async with self.run.holding(job.key) as held:
+                if held is None:
+                    self.outcome.elsewhere += 1
+                    return
+                if held.state is JobState.SUBMITTED and not await await_job(self.run, held, once=self.once):
+                    return
+            async with collecting:
+                if not self.run.stop.asked:
+                    await self._infer(job)
+        except (LedgerUnavailable, LedgerUnusable):
+            raise
+        except Exception as error:  # one bad job never stops the rest
+            log.warning("%s: %s", job.video, type(error).__name__, exc_info=True)
+            await self._note(job, error)
 
     async def _infer(self, job: JobRecord) -> None:
         name = str(job.video)
@@ -177,6 +197,7 @@ class Pool:
     async def _note(self, job: JobRecord, ended: Inferred | BaseException) -> tuple[str, JobState | None]:
         """Count how a video ended; return the code of its problem, or "", and where the job stands."""
         outcome = self.outcome
+        outcome.stopped = outcome.stopped or self.run.breaker.reason
         if isinstance(ended, Inferred):
             outcome.submitted += ended.submitted
             outcome.elsewhere += ended.state is None
@@ -191,7 +212,7 @@ class Pool:
             if now.failure is not None:
                 return now.failure.code, now.state
         error = ended
-        if isinstance(error, AuthRefused | PlanRefused | ServiceUnavailable | LedgerUnusable):
+        if isinstance(error, STOPPING) or (isinstance(error, ServiceUnavailable) and job.state is JobState.PLANNED):
             outcome.stopped = outcome.stopped or error
         if isinstance(error, ReelrouteError):
             failure = failure_of("submit" if job.state is JobState.PLANNED else "poll", error)

@@ -19,7 +19,10 @@ from tasks.replay import Selection, Wanted, ask_again, plan_again, reset_deliver
 from tasks.report import Outcome, report_run
 from tasks.run import Run, open_run
 from tasks.submit import failure_of
-from tasks.unforeseen import discreet_step
+from tasks.unforeseen import discreet, discreet_step
+
+# Jobs that are asked about side by side: one that the service does not know takes several poll intervals.
+ASKED_AT_ONCE = 1000
 
 
 @flow(name="replay", flow_run_name="replay {pipeline}", persist_result=False)
@@ -38,6 +41,7 @@ async def replay(
         failed: Failed and expired jobs too: the service is asked for late results first, and
             what it does not have is submitted, and paid, again.
         unknown: Submit jobs of which nobody knows whether the service took them; some may be billed twice.
+            Where there is a job id, the service is asked first.
         route: Deliver stored results to this route again; nothing else.
         video: Only this video: its URI or its name.
         pay: Agree to what may be paid again.
@@ -63,19 +67,21 @@ async def replay(
 async def take_up(run: Run, chosen: Selection, outcome: Outcome) -> tuple[Plan, list[JobRecord]]:
     """Ask for late results, and plan what is left; returns what to submit, and what is at the service after all."""
     revived: list[JobRecord] = []
-    again = list(chosen.submit)
-    for key in chosen.ask:
-        if run.stop.asked:
-            break
-        try:
-            job = await ask_again(run, key)
-        except ReelrouteError as error:
-            outcome.passing[key] = failure_of("poll", error)
-            continue
-        if job is None:
-            again.append(key)
-        else:
-            revived.append(job)
+    again, asking = list(chosen.submit), asyncio.Semaphore(ASKED_AT_ONCE)
+
+    async def ask(key: str) -> None:
+        async with asking:
+            if run.stop.asked:
+                return
+            try:
+                with discreet("asking for a job again"):
+                    job = await ask_again(run, key)
+            except ReelrouteError as error:
+                outcome.passing[key] = failure_of("poll", error)
+            else:
+                revived.append(job) if job is not None else again.append(key)
+
+    await asyncio.gather(*map(ask, chosen.ask))
     planned = [] if run.stop.asked else [await plan_again(run, key) for key in again]
     probed = [] if run.stop.asked else [await plan_again(run, key) for key in chosen.probe]
     # What could not be inferred is looked at once more; if it can be now, the next run submits it.

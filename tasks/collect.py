@@ -19,20 +19,21 @@ from tasks.domain.errors import (
     ReelrouteError,
     ResultExpired,
     ResultInvalid,
-    Retryable,
     ServiceUnavailable,
+    Unforeseen,
 )
 from tasks.domain.job import JobState
 from tasks.domain.predictions import Predictions
 from tasks.domain.video import SignedUrl
-from tasks.inference.base import JobStatus
 from tasks.ledger.base import JobRecord
 from tasks.owner import work_root
+from tasks.poll import ask, doubt, is_overdue
 from tasks.predictions.parse import parse_results
 from tasks.run import Run
 from tasks.stop import CutShort
 from tasks.storage.os_errors import translated
 from tasks.submit import failure_of
+from tasks.unforeseen import discreet
 
 # Fresh result URLs asked for before we give up on fetching a finished job's results.
 DOWNLOADS = 4
@@ -46,28 +47,29 @@ async def collect_job(run: Run, job: JobRecord) -> JobRecord:
     Raises:
         DeadlinePassed: It took longer than the pipeline's deadline; recorded as expired.
         JobFailed, JobUnknown, ResultInvalid: Recorded as failed.
-        AuthRefused, PlanRefused, Retryable: Nothing is recorded; the job stays submitted.
+        AuthRefused, PlanRefused, AccessDenied, Retryable: Nothing is recorded; the job stays submitted.
     """
     downloads, waits = 0, 0
     while not run.stop.asked:
-        status, at_least_s = await _check(run, job)
-        if status.done and status.result_url is not None:
-            downloads += 1
-            try:
-                return await run.stop.finish(store_results(run, job, status.result_url))
-            except CutShort:
-                return job
-            except ResultExpired:
-                if downloads == DOWNLOADS:
-                    raise
-            except (ServiceUnavailable, RateLimited) as passing:
-                # As with a question: it passes, and the deadline says how long we believe that.
-                downloads, at_least_s = 0, max(at_least_s, passing.retry_after_s or 0.0)
-        if is_overdue(run, job):
-            limit = run.pipeline.inference.deadline
-            error = DeadlinePassed(f"{job.video}: not finished {limit} after it was submitted (job {job.job_id})")
+        try:
+            status, at_least_s = await ask(run, job)
+            if status.result_url is not None:
+                downloads += 1
+                try:
+                    return await run.stop.finish(store_results(run, job, status.result_url))
+                except (ResultExpired, ServiceUnavailable, RateLimited, Unforeseen) as passing:
+                    # As with a question: it passes, and the deadline says how long we believe that.
+                    _, at_least_s = doubt(run, job, passing)
+                    if isinstance(passing, ResultExpired | Unforeseen) and downloads >= DOWNLOADS:
+                        raise
+        except CutShort:
+            return job
+        except (JobFailed, JobUnknown) as error:
+            await _end(run, job, JobState.FAILED, "poll", error)
+            raise
+        except DeadlinePassed as error:
             await _end(run, job, JobState.EXPIRED, "poll", error)
-            raise error
+            raise
         await wait_turn(run, job, waits, at_least_s)
         waits += 1
     return job
@@ -80,7 +82,7 @@ async def await_job(run: Run, job: JobRecord, *, once: bool = False) -> bool:
     for. What there is to do is :func:`collect_job`'s business.
 
     Args:
-        once: Ask a single time.
+        once: Ask a single time; a job past its deadline that nothing is heard of, some more.
 
     Returns:
         True when it is done, has failed, is overdue or can no longer be asked about; False when
@@ -89,43 +91,16 @@ async def await_job(run: Run, job: JobRecord, *, once: bool = False) -> bool:
     waits = 0
     while not run.stop.asked:
         try:
-            status, at_least_s = await _ask(run, job)
-        except (JobFailed, JobUnknown, AuthRefused, PlanRefused):
+            status, at_least_s = await ask(run, job)
+        except (JobFailed, JobUnknown, DeadlinePassed, AuthRefused, PlanRefused):
             return True
-        if status.done or is_overdue(run, job):
+        if status.done:
             return True
-        if once:
+        if once and not is_overdue(run, job):
             return False
         await wait_turn(run, job, waits, at_least_s)
         waits += 1
     return False
-
-
-async def _ask(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
-    """Ask how the job is, and how many seconds the service wants us to wait; a passing fault counts as "not yet"."""
-    await run.polls.turn()
-    try:
-        return await run.stop.unless_asked(run.backend.check(job.job_id)) or JobStatus(done=False), 0.0
-    except Retryable as error:
-        return JobStatus(done=False), error.retry_after_s or 0.0
-
-
-async def _check(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
-    """As :func:`_ask`; what the service says against the job is recorded."""
-    try:
-        return await _ask(run, job)
-    except (JobFailed, JobUnknown) as error:
-        await _end(run, job, JobState.FAILED, "poll", error)
-        raise
-
-
-def is_overdue(run: Run, job: JobRecord) -> bool:
-    """Say whether a submitted job has had its time, by the date; ask the service before you believe it.
-
-    A date that is set back gives a job that much longer. Set forward it makes jobs look late, which is
-    why what is done is collected all the same, and what was given up is asked for again by `replay`.
-    """
-    return job.submitted_at is not None and run.clock() - job.submitted_at > run.pipeline.inference.deadline
 
 
 async def wait_turn(run: Run, job: JobRecord, waits: int, at_least_s: float) -> None:
@@ -148,8 +123,10 @@ async def store_results(run: Run, job: JobRecord, url: SignedUrl) -> JobRecord:
     Raises:
         ResultExpired, StorageUnavailable: Nothing is recorded; ask for the job again.
         ResultInvalid: What came is no results JSON of this job; recorded as failed.
+        Unforeseen: We cannot deal with what came; nothing is recorded.
     """
-    with translated("write", str(work_root(run.settings))), run.work_folder() as folder:
+    place = translated("write", str(work_root(run.settings)))
+    with discreet(f"storing the results of {job.video}"), place, run.work_folder() as folder:
         raw = folder / "results.json"
         try:
             await run.backend.download(url, raw)

@@ -12,15 +12,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from config.pipeline import Pipeline
-from tasks.domain.errors import JobFailed, JobUnknown
+from tasks.domain.errors import JobFailed, JobUnknown, RequestRefused, Retryable
 from tasks.domain.job import DeliveryState, InferenceSpec, JobState
 from tasks.infer import same_service
 from tasks.ledger.base import JobRecord, Ledger
 from tasks.plan import Assessment, Estimate, sampled_frames_of
+from tasks.poll import TIMES
 from tasks.run import Run
-
-# At these stages the service had finished the job, as far as we know.
-_FINISHED = ("download", "check", "store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +115,9 @@ def _obsolete(ledger: Ledger, pipeline: str, spec: InferenceSpec, job: JobRecord
 def _place(found: Selection, job: JobRecord, wanted: Wanted) -> list[str] | None:
     """The list that a job belongs to; None if it is not asked for."""
     stage = job.failure.stage if job.failure else ""
-    if job.state is JobState.UNKNOWN:
-        return found.submit
-    if not wanted.failed:
+    if job.state is not JobState.UNKNOWN and not wanted.failed:
         return found.probe if stage == "probe" and not wanted.unknown else None
-    if job.job_id and (job.state is JobState.EXPIRED or stage in _FINISHED):
-        return found.ask
-    return found.submit
+    return found.ask if job.job_id else found.submit
 
 
 def _add_to_bill(found: Selection, job: JobRecord, rate: float | None) -> None:
@@ -150,21 +144,28 @@ def reset_deliveries(run: Run, deliver: Collection[tuple[str, str]]) -> None:
 async def ask_again(run: Run, key: str) -> JobRecord | None:
     """Ask the service for a job that we gave up; return it as submitted if it is done or still running.
 
-    None if the service has nothing to give, or another process is at work on the job.
+    None if another process is at work on the job, or the service has nothing to give: the job
+    failed, or it was asked ``TIMES`` times, a poll interval apart, and does not know it.
 
     Raises:
         AuthRefused, PlanRefused, Retryable: The service does not say.
     """
     async with run.holding(key) as job:
-        if job is None or job.state not in (JobState.FAILED, JobState.EXPIRED):
+        if job is None or job.state not in (JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN):
             return None
         same_service(run, job)
-        await run.polls.turn()
-        try:
-            await run.backend.check(job.job_id)
-        except (JobFailed, JobUnknown):
-            return None
-        return await run.move(job, JobState.SUBMITTED)
+        for times in range(TIMES):
+            if times and not await run.pause(run.pipeline.inference.poll_interval.total_seconds()):
+                raise Retryable(f"{job.video}: the run was asked to stop while it asked for its job")
+            await run.polls.turn()
+            try:
+                await run.backend.check(job.job_id)
+            except JobFailed:
+                return None
+            except (JobUnknown, RequestRefused, UnicodeError):  # the last: an id that cannot be sent
+                continue
+            return await run.move(job, JobState.SUBMITTED)
+        return None
 
 
 async def plan_again(run: Run, key: str) -> JobRecord | None:

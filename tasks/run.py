@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from config.inference import is_file, project_of
 from config.pipeline import Pipeline
 from config.settings import Settings
+from tasks.breaker import Breaker
 from tasks.credentials import Blocks, load_credentials
 from tasks.domain.errors import InputInvalid, LedgerUnavailable, LedgerUnusable
 from tasks.domain.job import InferenceSpec, JobState, ModelRef
@@ -49,6 +50,7 @@ from tasks.unforeseen import discreet
 
 if TYPE_CHECKING:
     from tasks.plan import Allowance
+    from tasks.poll import Doubt
 
 SHORTEST_LEASE = timedelta(minutes=2)
 # Questions about jobs, of all jobs together; beyond so many times the poll interval, each is asked less often.
@@ -77,7 +79,10 @@ class Run:
         polls: The rate at which the service may be asked about jobs.
         submits: The rate at which it may be given jobs.
         slots: How many of them may be open there at once.
+        breaker: Whether it may be given jobs at all.
         allowance: What is left of the budget; None before anything was planned.
+        doubts: Key of a job -> what questions about it have brought that say nothing about it.
+        answered_at: When the service last said how a job is.
     """
 
     def __init__(
@@ -118,8 +123,11 @@ class Run:
         wanted = pipeline.inference
         rate = wanted.submits_per_second
         self.submits = Pace(rate, burst=max(1, int(SUBMIT_BURST_S * rate)), timer=timer, sleep=self.pause)
+        self.breaker = Breaker(self.pause)
         self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
+        self.doubts: dict[str, Doubt] = {}
+        self.answered_at: datetime | None = None
         self._held = 0
         self._renewal: asyncio.Task[None] | None = None
 

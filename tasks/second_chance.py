@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 from tasks.domain.errors import JobFailed, ReelrouteError
 from tasks.domain.job import JobState
@@ -11,17 +10,18 @@ from tasks.ledger.base import JobRecord
 from tasks.plan import Assessment, allowance_of, sampled_frames_of
 from tasks.run import Run
 
-# A service that fetches too late is told 403 (S3, Azure) or 400 with such a word (Google), and may
-# say no more of it than that it could not read its input.
-_REFUSED = re.compile(r"\b403\b|forbidden|access.?denied|\bexpired\b|signaturedoesnotmatch", re.IGNORECASE)
+# What a service may call it when it can no longer fetch its input.
 _MAY_BE = frozenset({"access_denied", "object_missing", "job_failed"})
 
 
 def died_of_its_url(run: Run, job: JobRecord, error: ReelrouteError) -> bool:
-    """Say whether a job failed because its URL no longer worked: the service says so, or its time had passed."""
+    """Say whether a job failed because its URL no longer worked: the service's code says so, or its time had passed.
+
+    The service's words are not searched: a word in them is no reason to pay again.
+    """
     if not isinstance(error, JobFailed):
         return False
-    if error.code == "access_denied" or _REFUSED.search(error.message):
+    if error.code == "access_denied":
         return True
     signed = job.submitted_at
     return error.code in _MAY_BE and signed is not None and run.clock() >= signed + run.pipeline.inference.url_lifetime

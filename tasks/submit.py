@@ -53,8 +53,8 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
     """Get the service to take a planned job that we hold; return it as submitted.
 
     Waits for its turn and, with ``wait``, until fewer than ``max_in_flight`` jobs are open at the
-    service. Tries again only what cannot have created a job: no connection, 429, 503. Signs anew
-    each time.
+    service. Tries again only what cannot have created a job (:mod:`tasks.inference.acceptance`).
+    Signs anew each time.
 
     Args:
         slots: Under which it may be open; by default the run's.
@@ -73,7 +73,8 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
             raise Retryable(f"{job.video}: the run was asked to stop before it was submitted")
         grant = await _grant(run, job)
         try:
-            return await run.stop.finish(_submit_once(run, job, grant, slots or run.slots))
+            async with run.breaker.passage():
+                return await run.stop.finish(_submit_once(run, job, grant, slots or run.slots))
         except CutShort:
             await _left_midway(run, job)
         except SlotsFull as full:
@@ -83,7 +84,8 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
             if not wait or not await run.pause(_slot_wait_s(run)):
                 raise
         except Retryable as error:
-            if attempt == ATTEMPTS or run.stop.asked or isinstance(error, BudgetSpent | CopyAhead | LedgerConflict):
+            final = run.stop.asked or run.breaker.reason is not None
+            if attempt == ATTEMPTS or final or isinstance(error, BudgetSpent | CopyAhead | LedgerConflict):
                 raise
             wait_s = error.retry_after_s or FIRST_WAIT_S * 2 ** (attempt - 1) * (0.5 + run.chance())
             attempt += 1

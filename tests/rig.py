@@ -90,7 +90,7 @@ class ScriptedBackend:
     """
 
     submits: list[ReelrouteError | None] = field(default_factory=list)
-    checks: list[ReelrouteError | bool] = field(default_factory=list)
+    checks: list[Exception | bool] = field(default_factory=list)
     downloads: list[ReelrouteError | bytes] = field(default_factory=list)
     asked: list[SignedUrl | LocalVideo] = field(default_factory=list)
     taken: int = 0
@@ -124,7 +124,7 @@ class ScriptedBackend:
 
     async def check(self, job_id: str) -> JobStatus:
         fate = self.checks.pop(0) if self.checks else True
-        if isinstance(fate, ReelrouteError):
+        if isinstance(fate, Exception):
             raise fate
         return JobStatus(fate, SignedUrl("http://results", None) if fate else None)
 

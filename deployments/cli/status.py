@@ -177,15 +177,28 @@ def show_inbox(inbox: dict[str, Any], printer: Printer) -> None:
 
 
 def tell(ledger: Ledger, uri: str, printer: Printer) -> None:
-    """Print what was reported of a video, and every move of its jobs."""
+    """Print what was reported of a video, every move of its jobs, and the last that was said of them."""
+    from tasks.domain.video import printable
+
     uploads = tell_uploads(ledger, uri, printer)
     stories = []
     for job in ledger.jobs(uri=uri):
         moves = [{**asdict(move), "at": move.at.isoformat()} for move in ledger.story(job.key)]
-        stories.append({"job": job.key, "version": job.video.version, "spec": job.spec.identity(), "moves": moves})
+        failure = asdict(job.failure) if job.failure else None
+        stories.append(
+            {
+                "job": job.key,
+                "version": job.video.version,
+                "spec": job.spec.identity(),
+                "moves": moves,
+                "failure": failure,
+            }
+        )
         printer.say(f"job {job.key}, version {job.video.version}")
         for move in moves:
             printer.say(f"  {move['at']}  {move['subject']}: {move['before']} → {move['state']}  {move['detail']}")
+        if job.failure:
+            printer.say(f"  {job.failure.code}: {printable(job.failure.message)}")
     if not stories and not uploads:
         printer.say("the ledger knows no job and no upload of this video; give its URI as `file:///…` or `s3://…`")
     printer.result({"video": uri, "uploads": uploads, "jobs": stories})

@@ -22,8 +22,8 @@ class ReelrouteError(Exception):
         message: What happened, to what, in one sentence, free of secrets.
         hint: What the reader can do about it, or "".
         code: Stable snake_case name of the kind of failure.
-        exit_code: What the command line returns when this ends a whole run:
-            1 some videos failed, 2 input is wrong, 3 a service refused or is out of reach.
+        exit_code: What the command line returns when this ends a run: 1 some videos failed, 2 input is wrong, 3 a
+            service refused or is out of reach.
     """
 
     code: str = "error"
@@ -63,17 +63,11 @@ class Unforeseen(Permanent):
     default_hint = "the log has the details (`--verbose`); please report it: this should not happen"
 
 
-# --- what the user wrote -----------------------------------------------------------------
-
-
 class InputInvalid(Permanent):
     """A pipeline file, a setting or an argument is wrong; nothing was run."""
 
     code = "input_invalid"
     exit_code = 2
-
-
-# --- storage -----------------------------------------------------------------------------
 
 
 class ObjectMissing(Permanent):
@@ -95,6 +89,12 @@ class AccessDenied(Permanent):
 
     code = "access_denied"
     exit_code = 3
+
+
+class CredentialsRefused(AccessDenied):
+    """The credentials themselves are wrong, have expired or cannot be had; no object is meant."""
+
+    code = "credentials_refused"
 
 
 class KeyUnsafe(Permanent):
@@ -122,9 +122,6 @@ class StorageUnavailable(Retryable):
 
     code = "storage_unavailable"
     exit_code = 3
-
-
-# --- inference service -------------------------------------------------------------------
 
 
 class AuthRefused(Permanent):
@@ -155,6 +152,13 @@ class ServiceUnavailable(Retryable):
 
     code = "service_unavailable"
     exit_code = 3
+
+
+class NotTheService(ServiceUnavailable):
+    """Something else answered in the service's place: a proxy, a captive portal, a redirect."""
+
+    code = "not_the_service"
+    default_hint = "check ROBOFLOW_API_URL, and the proxy or the log-in page of the network between"
 
 
 class RequestRefused(Permanent):
@@ -225,9 +229,6 @@ class ServerUnavailable(Retryable):
     default_hint = "check PREFECT_API_URL, and that `prefect server start` is running there"
 
 
-# --- videos and models ---------------------------------------------------------------------
-
-
 class VideoUnreadable(Permanent):
     """The bytes are not a video that we can decode."""
 
@@ -265,9 +266,6 @@ class ModelInvalid(Permanent):
 
     code = "model_invalid"
     exit_code = 2
-
-
-# --- routes and ledger -----------------------------------------------------------------------
 
 
 class DeliveryFailed(Permanent):

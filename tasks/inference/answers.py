@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from tasks.domain.errors import (
     AuthRefused,
+    NotTheService,
     PlanRefused,
     RateLimited,
     ReelrouteError,
@@ -30,6 +31,7 @@ from tasks.domain.video import printable
 
 LONGEST_WORDS = 300
 LONGEST_WAIT_S = 30.0
+_EXPLAINS = ("message", "error", "detail")
 
 # httpx raises these before the first byte of the request is on its way. Every other transport
 # error may come after the service has read the request and acted on it.
@@ -64,6 +66,12 @@ class Answer:
             return None
         return value if isinstance(value, dict) else None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether an error is told as the service tells its own: a JSON object that explains itself."""
+        value = self.json_object() or {}
+        return any(value.get(name) for name in _EXPLAINS)
+
     def words(self) -> str:
         """What the service says about itself, or "" where it says nothing that a person can use."""
         if (value := self.json_object()) is not None:
@@ -74,7 +82,7 @@ class Answer:
 
 def spoken(value: dict[str, Any]) -> str:
     """The service's own explanation in a JSON object, or ""."""
-    for name in ("message", "error", "detail"):
+    for name in _EXPLAINS:
         said = value.get(name)
         if isinstance(said, dict):
             said = said.get("message")
@@ -169,7 +177,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
 
 def _worth_a_wait(error: Exception) -> bool | float:
     """Say whether to try again: False, True (exponential wait) or the seconds asked for."""
-    if not isinstance(error, RateLimited | ServiceUnavailable):
+    if not isinstance(error, RateLimited | ServiceUnavailable) or isinstance(error, NotTheService):
         return False
     if error.retry_after_s is None:
         return isinstance(error, ServiceUnavailable)

@@ -47,6 +47,7 @@ from tasks.domain.job import FOUNDATION_MODELS, InferenceSpec, ModelRef
 from tasks.domain.predictions import TaskType
 from tasks.domain.redaction import RedactingFilter
 from tasks.domain.video import SignedUrl
+from tasks.inference.acceptance import is_foreign, not_the_service, taken_job
 from tasks.inference.answers import (
     Answer,
     Discretion,
@@ -60,7 +61,7 @@ from tasks.inference.answers import (
 from tasks.inference.base import JobStatus, LocalVideo, ModelInfo, Permit
 from tasks.inference.control import look_up
 from tasks.inference.transfer import checking, keep_results, put_file
-from tasks.inference.wire import failure_code, job_id, job_request, job_status
+from tasks.inference.wire import failure_code, job_request, job_status
 
 # A service may think long about a submission; giving up early leaves a job that nobody knows of.
 TIMEOUT = httpx.Timeout(connect=10, read=120, write=60, pool=None)
@@ -135,11 +136,12 @@ class RoboflowClient:
     ) -> str:
         """Start the job and return its id; uploads the video first if it is a local file.
 
-        Whatever is raised but ``SubmissionUnknown``, no job was created. Being cancelled in
-        mid-request leaves the same doubt as ``SubmissionUnknown``.
+        What answers mean is in :mod:`tasks.inference.acceptance`. Being cancelled in mid-request
+        leaves the same doubt as ``SubmissionUnknown``.
 
         Raises:
             SubmissionUnknown: The job request was sent, and no answer came that settles its fate.
+            NotTheService: Something else answered; no job was created.
             ObjectMissing, AccessDenied, StorageUnavailable: The local file cannot be uploaded.
         """
         body = job_request(spec, models)
@@ -155,26 +157,14 @@ class RoboflowClient:
                 await permit.confirm()
                 request.extensions["trace"] = checking(permit)
             answer = await self._send(self._submitting, request, what, lost=SubmissionUnknown)
-        value = answer.json_object() or {}
-        if 200 <= answer.status < 300:
-            if created := job_id(value.get("job_id")):
-                return created
-            said = self._show(spoken(value))
-            raise SubmissionUnknown(
-                f"{what}: the service accepted it but gave no job id" + (f" ({said})" if said else "")
-            )
-        # Only a 503 says that nobody took the request. Behind the other 5xx (a gateway gave up, the
-        # service broke) and a 303 (it is done, look there) a job may be running.
-        if answer.status == 303 or (answer.status >= 500 and answer.status != 503):
-            raise SubmissionUnknown(f"{what}: the service answered {answer.status}, which does not tell if it took it")
-        raise self._refusal(what, answer)
+        return taken_job(what, answer, self._show, self._now())
 
     async def check(self, job_id: str) -> JobStatus:
         """Ask how the job is; a passing fault is tried again, a longer one raised.
 
         Raises:
             JobFailed: The service says so; the error carries its code, message and hint.
-            JobUnknown: The service does not know the id.
+            JobUnknown: The service says, in JSON of its own, that it does not know the id.
             ServiceUnavailable: It did not answer, or with nothing that can be understood: the job
                 may well be running, ask again later.
         """
@@ -313,6 +303,8 @@ class RoboflowClient:
     # --- what answers mean ---------------------------------------------------------------------
 
     def _refusal(self, what: str, answer: Answer, missing: type[ReelrouteError] = RequestRefused) -> ReelrouteError:
+        if is_foreign(answer):
+            return not_the_service(what, answer, self._show)
         wait_s = retry_after_s(answer.headers.get("Retry-After"), self._now())
         return refusal(what, answer.status, self._show(answer.words()), wait_s, missing=missing)
 

@@ -20,6 +20,7 @@ _INFERENCE_TYPES = {
     TaskType.EMBEDDING: "clip-embed-image",
     TaskType.GAZE: "gaze-detection",
 }
+LONGEST_JOB_ID = 500
 _CODE = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 
 
@@ -48,10 +49,12 @@ def _model(info: ModelInfo, spec: InferenceSpec) -> dict[str, Any]:
 
 
 def job_id(value: object) -> str:
-    """A job id that can be asked for again, or "" if ``value`` is none."""
+    """A job id that can be kept and asked for again, or "" if ``value`` is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value.strip() if isinstance(value, str) else ""
+    text = value.strip() if isinstance(value, str) else ""
+    # No URL and no database takes a lone surrogate; no service means a control character or a page.
+    return text if text.isprintable() and len(text) <= LONGEST_JOB_ID else ""
 
 
 def job_status(value: object) -> int | None:

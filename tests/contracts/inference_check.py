@@ -8,6 +8,7 @@ from tasks.domain.errors import (
     AuthRefused,
     JobFailed,
     JobUnknown,
+    NotTheService,
     PlanRefused,
     RateLimited,
     ReelrouteError,
@@ -90,9 +91,27 @@ class CheckContract(BackendContract):
         assert done == (await backend.check("job-1")).done
 
     async def test_an_unknown_job_is_unknown(self, service: ScriptedService, backend: InferenceBackend) -> None:
-        """404 for a job id is an answer about the job, not about the service."""
+        """A 404 in the service's own JSON is an answer about the job, not about the service."""
         with pytest.raises(JobUnknown):
             await backend.check("job-99")
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault(404, body=HTML), Fault(404), Fault(410, body=HTML), Fault(404, body={"message": "x"}, drop="midway"),
+            Fault(302, (("Location", "/log-in"),)), Fault(303), Fault(308), Fault(400, body=HTML),
+            Fault(405), Fault(422),
+        ],
+        ids=lambda fault: f"{fault.status}-{bool(fault.body)}-{fault.drop}",
+    )  # fmt: skip
+    async def test_what_others_say_says_nothing_about_a_job(
+        self, service: ScriptedService, backend: InferenceBackend, fault: Fault
+    ) -> None:
+        """A page, a redirect or an empty refusal is not the service's word; it is not asked again at once."""
+        service.script("check", fault)
+        with pytest.raises(NotTheService):
+            await backend.check("job-1")
+        assert len(service.asked) == 1
 
     @pytest.mark.parametrize(
         "fault",

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.domain.errors import AuthRefused, PlanRefused, RateLimited, RequestRefused, ServiceUnavailable
+from tasks.domain.errors import (
+    AuthRefused,
+    NotTheService,
+    PlanRefused,
+    RateLimited,
+    RequestRefused,
+    ServiceUnavailable,
+)
 from tasks.domain.job import InferenceSpec, ModelRef
 from tasks.domain.predictions import TaskType
 from tasks.domain.video import SignedUrl
@@ -30,17 +37,39 @@ REFUSALS = [
     pytest.param(Fault(423), PlanRefused, id="423"),
     pytest.param(Fault(429, (("Retry-After", "7"),)), RateLimited, id="429"),
     pytest.param(Fault(400, body={"message": "fps"}), RequestRefused, id="400"),
-    pytest.param(Fault(404, body=HTML), RequestRefused, id="404"),
-    pytest.param(Fault(408), ServiceUnavailable, id="408"),
-    pytest.param(Fault(422), RequestRefused, id="422"),
-    pytest.param(Fault(307, (("Location", f"/?api_key={MARK}"),)), RequestRefused, id="307"),
+    pytest.param(Fault(404, body={"error": "no such model"}), RequestRefused, id="404"),
+    pytest.param(Fault(422, body={"detail": [{"msg": "fps"}]}), RequestRefused, id="422"),
+    pytest.param(Fault(429, body={"message": "Too Many Requests"}), RateLimited, id="429-own"),
     pytest.param(Fault(503, (("Retry-After", "3"),), HTML), ServiceUnavailable, id="503"),
-    pytest.param(Fault(503, body=HTML, drop="midway"), ServiceUnavailable, id="503-cut"),
+    pytest.param(Fault(503, body={"error": "http_503", "message": "busy"}), ServiceUnavailable, id="503-own"),
+    pytest.param(Fault(408, body={"message": "too slow"}), ServiceUnavailable, id="408-own"),
+    pytest.param(Fault(425, (("Retry-After", "1"),)), ServiceUnavailable, id="425"),
+    # Something in between answers, and hands nothing on.
+    pytest.param(Fault(400, body=b"Bad Request"), NotTheService, id="400-text"),
+    pytest.param(Fault(404, body=HTML), NotTheService, id="404-page"),
+    pytest.param(Fault(405), NotTheService, id="405-empty"),
+    pytest.param(Fault(407, body={"message": "log in"}), NotTheService, id="407"),
+    pytest.param(Fault(413, body=HTML, drop="midway"), NotTheService, id="413-cut"),
+    pytest.param(Fault(511, body=HTML), NotTheService, id="511"),
+    *(
+        pytest.param(Fault(status, (("Location", f"/?api_key={MARK}"),)), NotTheService, id=str(status))
+        for status in (301, 302, 307, 308)
+    ),
 ]
 # Trouble that leaves open whether a job was created; in half of the cases one was.
 DOUBTS = [
     pytest.param(Fault(500, body=HTML, acts=True), id="500"),
     pytest.param(Fault(500, body=HTML), id="500-before"),
+    pytest.param(Fault(500, body={"message": "broke"}, acts=True), id="500-own"),
+    pytest.param(Fault(502, (("Retry-After", "3"),), HTML, acts=True), id="502-wait"),
+    pytest.param(Fault(503, body=HTML, acts=True), id="503"),
+    pytest.param(Fault(503, acts=True), id="503-empty"),
+    pytest.param(Fault(503, body={"message": "busy"}, drop="midway", acts=True), id="503-cut"),
+    pytest.param(Fault(503, (("Retry-After", "soon"),), HTML, acts=True), id="503-soon"),
+    pytest.param(Fault(504, body={"message": "Endpoint request timed out"}, acts=True), id="504-json"),
+    pytest.param(Fault(408, acts=True), id="408"),
+    pytest.param(Fault(425, body=HTML, acts=True), id="425"),
+    pytest.param(Fault(429, body=HTML, acts=True), id="429"),
     pytest.param(Fault(502, body=HTML), id="502-before"),
     pytest.param(Fault(504, body=HTML, acts=True), id="504"),
     pytest.param(Fault(520, body=HTML, acts=True), id="520"),
@@ -51,6 +80,8 @@ DOUBTS = [
     pytest.param(Fault(body={"message": "queued"}, acts=True), id="no-job-id"),
     pytest.param(Fault(body={"job_id": None}, acts=True), id="null-job-id"),
     pytest.param(Fault(body={"job_id": " "}, acts=True), id="blank-job-id"),
+    pytest.param(Fault(body={"job_id": "job-\ud800"}, acts=True), id="surrogate-job-id"),
+    pytest.param(Fault(body={"job_id": "x" * 501}, acts=True), id="endless-job-id"),
     pytest.param(Fault(body=b'["job-1"]', acts=True), id="no-object"),
     pytest.param(Fault(body=HTML, acts=True), id="html"),
     pytest.param(Fault(202, acts=True), id="empty"),

@@ -88,7 +88,7 @@ class SubmitContract(BackendContract):
         self, service: ScriptedService, backend: InferenceBackend, header: str, wait_s: float | None
     ) -> None:
         """The caller gets the seconds to wait, or None where the service does not say."""
-        service.script("submit", Fault(429, (("Retry-After", header),)))
+        service.script("submit", Fault(429, (("Retry-After", header),), {"message": "Too Many Requests"}))
         with pytest.raises(RateLimited) as caught:
             await job_of(backend)
         assert wait_s == caught.value.retry_after_s

@@ -27,6 +27,7 @@ from tasks.domain.errors import (
 )
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
+from tasks.poll import TIMES
 from tasks.run import Run
 from tasks.stop import Stop
 from tasks.submit import submit_job
@@ -108,12 +109,13 @@ async def test_a_job_that_never_ends_expires_at_its_deadline(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [JobFailed("no frames", code="video_truncated", hint="upload again"), JobUnknown("404")]
+    ("error", "times"),
+    [(JobFailed("no frames", code="video_truncated", hint="upload again"), 1), (JobUnknown("404"), TIMES)],
 )
-async def test_a_failed_job_is_a_failure_and_never_a_result(rig: Rig, error: ReelrouteError) -> None:
+async def test_a_failed_job_is_a_failure_and_never_a_result(rig: Rig, error: ReelrouteError, times: int) -> None:
     """The service's code and words are kept for people."""
     run = rig.run()
-    rig.backend.checks = [error]
+    rig.backend.checks = [error] * times
     job = await submitted(rig, run)
 
     with pytest.raises(type(error)):
@@ -202,7 +204,7 @@ async def test_results_that_can_never_be_fetched_leave_the_job_submitted(rig: Ri
 async def test_a_key_that_is_revoked_meanwhile_leaves_the_job_submitted(rig: Rig) -> None:
     """With the right key back, the job is collected as if nothing had been."""
     run = rig.run()
-    rig.backend.checks = [AuthRefused("401")]
+    rig.backend.checks = [AuthRefused("401")] * TIMES
     job = await submitted(rig, run)
 
     with pytest.raises(AuthRefused):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tasks.collect import collect_job
-from tasks.domain.errors import AuthRefused, JobFailed, JobUnknown, ReelrouteError, ServiceUnavailable
+from tasks.domain.errors import (
+    AuthRefused,
+    JobFailed,
+    JobUnknown,
+    ReelrouteError,
+    RequestRefused,
+    ServiceUnavailable,
+)
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.plan import make_plan
-from tasks.replay import Selection, Wanted, ask_again, plan_again, reset_deliveries, select
+from tasks.poll import TIMES
+from tasks.replay import Selection, Wanted, _place, ask_again, plan_again, reset_deliveries, select
 from tasks.run import Run
 from tests.rig import Rig
 
@@ -96,7 +105,7 @@ def test_a_video_that_could_not_be_read_is_looked_at_again(rig: Rig) -> None:
     [
         (JobState.EXPIRED, "poll", "ask"),
         (JobState.FAILED, "check", "ask"),
-        (JobState.FAILED, "poll", "submit"),
+        (JobState.FAILED, "poll", "ask"),
         (JobState.FAILED, "submit", "submit"),
         (JobState.FAILED, "probe", "submit"),
     ],
@@ -104,7 +113,7 @@ def test_a_video_that_could_not_be_read_is_looked_at_again(rig: Rig) -> None:
 def test_what_the_service_may_have_is_asked_for_before_it_is_paid_again(
     rig: Rig, state: JobState, stage: str, place: str
 ) -> None:
-    """Expired jobs and results that did not read well may still come; a job that failed will not."""
+    """Where there is a job id, the service is asked; what has none can only be submitted."""
     run = rig.run(more=PRICED)
     first, _ = two(rig, run)
     ended(run, first, state, stage)
@@ -121,7 +130,7 @@ def test_unknown_jobs_are_chosen_by_their_own_switch_only(rig: Rig) -> None:
     run = rig.run()
     first, second = two(rig, run)
     ended(run, first, JobState.UNKNOWN, "submit")
-    ended(run, second, JobState.FAILED, "poll")
+    ended(run, second, JobState.FAILED, "submit")
 
     assert [second.key] == chosen(run, failed=True).submit
     assert [first.key] == chosen(run, unknown=True).submit
@@ -231,13 +240,37 @@ async def test_a_late_success_is_collected_without_paying(rig: Rig) -> None:
     assert 0 == rig.backend.taken
 
 
-@pytest.mark.parametrize("error", [JobFailed("no"), JobUnknown("404")])
-async def test_what_the_service_does_not_have_is_to_be_paid_again(rig: Rig, error: ReelrouteError) -> None:
+def test_an_unknown_job_with_an_id_is_asked_for_first(rig: Rig) -> None:
+    """Somebody noted the id after all: the service can say what became of it."""
+    run = rig.run()
+    first, _ = two(rig, run)
+    unknown, found = ended(run, first, JobState.UNKNOWN, "submit"), Selection()
+
+    assert _place(found, replace(unknown, job_id="job-7"), Wanted(unknown=True)) is found.ask
+    assert _place(found, unknown, Wanted(unknown=True)) is found.submit
+
+
+@pytest.mark.parametrize("error", [JobUnknown("404"), RequestRefused("no such id"), UnicodeError("surrogate")])
+async def test_one_answer_that_a_job_is_not_known_pays_nothing(rig: Rig, error: ReelrouteError) -> None:
+    """It has to be said several times, a poll interval apart; a job that is there after all is collected."""
+    run = rig.run()
+    first, _ = two(rig, run)
+    ended(run, first, JobState.EXPIRED, "poll")
+    rig.backend.checks = [error] * (TIMES - 1)
+
+    revived = await ask_again(run, first.key)
+
+    assert revived is not None
+    assert (JobState.SUBMITTED, [10.0] * (TIMES - 1)) == (revived.state, rig.clock.slept)
+
+
+@pytest.mark.parametrize(("error", "times"), [(JobFailed("no"), 1), (JobUnknown("404"), TIMES)])
+async def test_what_the_service_does_not_have_is_to_be_paid_again(rig: Rig, error: ReelrouteError, times: int) -> None:
     """Asked in vain, the job may be planned as if it had never been submitted, its story kept."""
     run = rig.run()
     first, _ = two(rig, run)
     ended(run, first, JobState.EXPIRED, "poll")
-    rig.backend.checks = [error]
+    rig.backend.checks = [error] * times
 
     assert await ask_again(run, first.key) is None
     planned = await plan_again(run, first.key)
