@@ -9,7 +9,8 @@ from collections import Counter
 from tests.scripted_service import Fault
 
 CALLS = ("upload_url", "upload", "submit", "check", "result")
-SERVER_FAULTS = (500, 502, 503, 504)
+SERVER_FAULTS = (500, 502, 503, 504, 408)
+PAGE = b"<html>sorry</html>"
 EXPIRED = b'<?xml version="1.0"?><Error><Code>ExpiredToken</Code></Error>'
 # What is no result, though it came as one.
 MALFORMED = (
@@ -27,7 +28,9 @@ VERDICTS = (
 
 
 class Weather:
-    """A storm of 20 % 429, 10 % 5xx, 5 % resets, 2 % hangs and 2 % dead result URLs, the same for a seed.
+    """A storm of 20 % 429, 10 % 5xx and 408, 5 % resets, 2 % hangs, 2 % dead result URLs and 6 % of what others say
+    in the service's place (pages, redirects, empty refusals), the same for a seed. A gateway that gives up or shows
+    a page may have handed the request on.
 
     Attributes:
         seen: (call, what) -> how often.
@@ -48,7 +51,7 @@ class Weather:
 
     def lost_answers(self) -> int:
         """How many submissions nobody can know the fate of: whether they were read and done or not, no id came."""
-        known = {"well", "429", "503"}
+        known = {"well", "429", "busy", "404", "302", "405"}
         return sum(count for (call, what), count in self.seen.items() if call == "submit" and what not in known)
 
     def _draw(self, call: str, chance: random.Random) -> tuple[str, Fault | None]:
@@ -58,7 +61,9 @@ class Weather:
             return "429", Fault(429, (wait,) if acts else (), {"message": "Too Many Requests"})
         if drawn < 0.30:
             status = chance.choice(SERVER_FAULTS)
-            return str(status), Fault(status, body=b"<html>sorry</html>", acts=acts and status != 503)
+            if status == 503 and chance.random() < 0.3:
+                return "busy", Fault(503, body={"error": "busy", "message": "come again"})
+            return str(status), Fault(status, body=PAGE, acts=acts)
         if drawn < 0.35:
             when = "unread" if chance.random() < 0.5 else "read"
             return f"reset {when}", Fault(drop=when, acts=acts)
@@ -66,6 +71,10 @@ class Weather:
             return "hang", Fault(hang=True, acts=acts)
         if drawn < 0.39 and call == "result":
             return "dead URL", Fault(403, body=EXPIRED)
+        if 0.39 <= drawn < 0.45 and call in ("submit", "check"):
+            odd = chance.choice((200, 404, 302, 405))
+            moved = (("Location", "/log-in"),) if odd == 302 else ()
+            return str(odd), Fault(odd, moved, b"" if odd == 405 else PAGE, acts=acts and odd == 200)
         return "well", None
 
 

@@ -135,7 +135,7 @@ async def test_without_workers_there_are_no_helpers(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("fates", "paid", "reused"), [([True], 1, VIDEOS - 1), ([JobFailed("broken")], 2, VIDEOS - 2)])
 async def test_copies_are_taken_up_when_all_shards_are_done(
-    rig: Rig, fates: list[ReelrouteError | bool], paid: int, reused: int
+    rig: Rig, fates: list[Exception | bool], paid: int, reused: int
 ) -> None:
     """An original may have been another process's; if it came to nothing, the next is submitted in its place."""
     rig.backend.checks = fates
