@@ -12,6 +12,7 @@ from typing import Self
 from tasks.domain.errors import ReelrouteError
 from tasks.domain.job import DeliveryState, JobState
 from tasks.ledger.base import JobRecord
+from tasks.predictions.coverage import frames_not_inferred
 from tasks.report import Outcome
 from tasks.route import DELIVERY_LEASE, Delivered, deliver_batch, prepare
 from tasks.run import Run
@@ -119,11 +120,17 @@ class Router:
         if job is None or job.state is not JobState.SUCCEEDED or self._is_superseded(job):
             return None, []
         routes = self._lacking(key)
+        if not routes:
+            return None, []
         try:
-            return (prepare(run, job, folder), routes) if routes else (None, [])
+            delivery = prepare(run, job, folder)
         except ReelrouteError as error:
             self._refuse(job, routes, error)
             return None, []
+        if missing := frames_not_inferred(delivery.predictions):
+            of = f"{missing} of {len(delivery.predictions.frame_index)}"
+            self._outcome.warnings.append(f"{job.video}: the service did not infer {of} frames (null in the results)")
+        return delivery, routes
 
     def _is_superseded(self, job: JobRecord) -> bool:
         """Say whether newer results of the same video must not be overwritten by these.

@@ -28,6 +28,7 @@ from tasks.domain.video import SignedUrl
 from tasks.ledger.base import JobRecord
 from tasks.owner import work_root
 from tasks.poll import ask, doubt, is_overdue
+from tasks.predictions.coverage import check_coverage, check_inferred
 from tasks.predictions.parse import parse_results
 from tasks.run import Run
 from tasks.stop import CutShort
@@ -139,10 +140,10 @@ async def store_results(run: Run, job: JobRecord, url: SignedUrl) -> JobRecord:
 
 
 def read_results(run: Run, job: JobRecord, raw: Path) -> Predictions:
-    """Parse a results JSON as the results of this job's models.
+    """Parse a results JSON as the results of this job's models, and hold it against the job's video.
 
     Raises:
-        ResultInvalid: It is not one, or a model's predictions are missing.
+        ResultInvalid: It is not one, a model's predictions are missing, or it is of other frames than were asked for.
     """
     tasks = {info.ref.project: info.task for info in run.models}
     predictions = parse_results(raw, tasks=tasks, video_fps=float(job.info.fps) if job.info else None)
@@ -150,6 +151,12 @@ def read_results(run: Run, job: JobRecord, raw: Path) -> Predictions:
     missing = [model.project for model in job.spec.models if model.project not in there]
     if missing:
         raise ResultInvalid(f"{job.video}: the results have no predictions of {', '.join(missing)}")
+    try:
+        check_inferred(predictions)
+        if job.info is not None:
+            check_coverage(predictions, job.info, job.spec.fps)
+    except ResultInvalid as error:
+        raise ResultInvalid(f"{job.video}: {error.message}") from None
     return predictions
 
 

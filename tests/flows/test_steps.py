@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from tasks.run import Run
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.results import ResultsSink
 from tests.clips import write_clip
-from tests.rig import Rig
+from tests.rig import Rig, results
 
 pytestmark = pytest.mark.engine
 
@@ -91,6 +92,29 @@ def test_one_bad_job_does_not_stop_the_others(rig: Rig) -> None:
 
     assert 2 == outcome.delivered["results"]
     assert [JobState.FAILED, JobState.SUCCEEDED, JobState.SUCCEEDED] == sorted(states(run).values())
+
+
+def test_frames_that_were_not_inferred_are_told(rig: Rig) -> None:
+    """Null in some frames is a warning with their number; the rest is delivered."""
+    some = results([0, 5, 10, 15, 20])
+    some["oidv4"][1] = some["oidv4"][3] = None
+    rig.backend.downloads = [json.dumps(some).encode()]
+    outcome = go(rig.run(inference=", max_in_flight: 1"), rig)
+
+    assert 3 == outcome.delivered["results"]
+    (told,) = outcome.warnings
+    assert "2 of 5 frames" in told
+
+
+def test_results_of_another_video_are_delivered_nowhere(rig: Rig) -> None:
+    """Frame 4,995 of 25, and one frame of five: failures with a code, and nothing stored."""
+    run = rig.run(inference=", max_in_flight: 1")
+    rig.backend.downloads = [json.dumps(results(frames)).encode() for frames in ([0, 5, 4995], [0])]
+    outcome = go(run, rig)
+
+    failed = [job.failure.code for job in run.ledger.jobs("yard") if job.failure]
+    assert (["result_invalid"] * 2, 1) == (failed, outcome.delivered["results"])
+    assert 1 == len(list(run.results.list()))
 
 
 def test_a_lost_answer_is_counted_as_submitted_nowhere(rig: Rig) -> None:

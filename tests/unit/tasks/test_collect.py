@@ -141,8 +141,9 @@ async def test_a_failed_job_is_a_failure_and_never_a_result(rig: Rig, error: Ree
         b'{"frame_offset": [0, 5], "time_offset": [0.0], "oidv4": [null, null]}',
         b'{"frame_offset": [0], "oidv4": [null',
         json.dumps(results(key="another-model")).encode(),
+        json.dumps(results() | {"oidv4": [None, None, None]}).encode(),
     ],
-    ids=["empty", "status", "html", "lists differ", "cut", "other model"],
+    ids=["empty", "status", "html", "lists differ", "cut", "other model", "all null"],
 )
 async def test_what_is_no_results_json_is_not_stored(rig: Rig, body: bytes) -> None:
     """A wrong result is never taken for predictions."""
