@@ -14,6 +14,7 @@ from tasks.domain.errors import (
     DeadlinePassed,
     JobFailed,
     JobUnknown,
+    ObjectMissing,
     PlanRefused,
     RateLimited,
     ReelrouteError,
@@ -21,6 +22,7 @@ from tasks.domain.errors import (
     ResultInvalid,
     ServiceUnavailable,
     Unforeseen,
+    VideoReplaced,
 )
 from tasks.domain.job import JobState
 from tasks.domain.predictions import Predictions
@@ -47,7 +49,7 @@ async def collect_job(run: Run, job: JobRecord) -> JobRecord:
 
     Raises:
         DeadlinePassed: It took longer than the pipeline's deadline; recorded as expired.
-        JobFailed, JobUnknown, ResultInvalid: Recorded as failed.
+        JobFailed, JobUnknown, ResultInvalid, VideoReplaced: Recorded as failed.
         AuthRefused, PlanRefused, AccessDenied, Retryable: Nothing is recorded; the job stays submitted.
     """
     downloads, waits = 0, 0
@@ -124,6 +126,7 @@ async def store_results(run: Run, job: JobRecord, url: SignedUrl) -> JobRecord:
     Raises:
         ResultExpired, StorageUnavailable: Nothing is recorded; ask for the job again.
         ResultInvalid: What came is no results JSON of this job; recorded as failed.
+        VideoReplaced: It may be of another version of the video; recorded as failed.
         Unforeseen: We cannot deal with what came; nothing is recorded.
     """
     place = translated("write", str(work_root(run.settings)))
@@ -132,11 +135,28 @@ async def store_results(run: Run, job: JobRecord, url: SignedUrl) -> JobRecord:
         try:
             await run.backend.download(url, raw)
             await asyncio.to_thread(read_results, run, job, raw)
-        except ResultInvalid as error:
+            await asyncio.to_thread(require_planned_version, run, job)
+        except (ResultInvalid, VideoReplaced) as error:
             await _end(run, job, JobState.FAILED, "check", error)
             raise
         await asyncio.to_thread(_compress_and_upload, run, raw, result_key(job.key))
     return await run.move(job, JobState.SUCCEEDED, result_key=result_key(job.key))
+
+
+def require_planned_version(run: Run, job: JobRecord) -> None:
+    """Make sure that results are of the version that was planned: the URL gave no other, or it is still there.
+
+    Raises:
+        VideoReplaced: Another stands in its place, and may be what the service read.
+    """
+    if job.bound:
+        return
+    try:
+        run.stores.look(job.video)
+    except VideoReplaced:
+        raise VideoReplaced(f"{job.video}: was replaced while it was inferred, in either version") from None
+    except ObjectMissing:  # deleted since it was read: nothing else can have been inferred
+        return
 
 
 def read_results(run: Run, job: JobRecord, raw: Path) -> Predictions:

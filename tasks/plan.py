@@ -16,7 +16,7 @@ from prefect import get_run_logger, task
 from config.pipeline import Pipeline
 from tasks.copies import REUSABLE, Originals, remember_content, remember_done
 from tasks.domain.budget import Limits, Spent, Submission
-from tasks.domain.errors import FpsTooHigh, KeyUnsafe, ObjectMissing, Permanent, ReelrouteError, VideoUnreadable
+from tasks.domain.errors import FpsTooHigh, KeyUnsafe, Permanent, ReelrouteError, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.sampling import sample_count, sampling_step
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
@@ -25,6 +25,7 @@ from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.places import Firsts, lifetime_warnings
 from tasks.policies import PATIENT_STEP
 from tasks.run import Run
+from tasks.storage.content import same_version
 from tasks.storage.ranged import open_ranged
 from tasks.stores import Stores
 from tasks.submit import failure_of
@@ -276,12 +277,11 @@ def probe_video(stores: Stores, video: VideoRef) -> VideoInfo:
     """Read a video's facts from its store.
 
     Raises:
-        ObjectMissing: It is gone, or another version stands in its place.
+        ObjectMissing, VideoReplaced: It is gone, or another version stands in its place.
         VideoUnreadable: It is no video, is empty or is cut short.
     """
     store, key = stores.locate(video)
-    if store.stat(key).version != video.version:
-        raise ObjectMissing(f"{video}: was replaced after it was listed", hint="the next run takes the new version")
+    same_version(store.stat(key), video.version)
     with open_ranged(store, key, video.size) as file:
         try:
             return probe(file, size=video.size)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from config.pipeline import Pipeline
-from tasks.domain.errors import JobFailed, JobUnknown, RequestRefused, Retryable
+from tasks.domain.errors import JobFailed, JobUnknown, RequestRefused, Retryable, VideoReplaced
 from tasks.domain.job import DeliveryState, InferenceSpec, JobState
 from tasks.infer import same_service
 from tasks.ledger.base import JobRecord, Ledger
@@ -117,7 +117,9 @@ def _place(found: Selection, job: JobRecord, wanted: Wanted) -> list[str] | None
     stage = job.failure.stage if job.failure else ""
     if job.state is not JobState.UNKNOWN and not wanted.failed:
         return found.probe if stage == "probe" and not wanted.unknown else None
-    return found.ask if job.job_id else found.submit
+    # What the service has of a video that was replaced may be of another version.
+    replaced = job.failure is not None and job.failure.code == VideoReplaced.code
+    return found.ask if job.job_id and not replaced else found.submit
 
 
 def _add_to_bill(found: Selection, job: JobRecord, rate: float | None) -> None:

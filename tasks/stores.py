@@ -14,7 +14,8 @@ from tasks.credentials import Blocks
 from tasks.domain.errors import NotSignable
 from tasks.domain.video import SignedUrl, VideoRef
 from tasks.inference.base import LocalVideo
-from tasks.storage.base import Storage
+from tasks.storage.base import ObjectInfo, Storage
+from tasks.storage.content import same_version
 from tasks.storage.loopback import FileUrlSigner
 from tasks.storage.registry import StorageOptions, open_storage, split_source_uri
 
@@ -69,8 +70,32 @@ class Stores:
         around = [source for source in self._pipeline.sources if video.uri.startswith(source.uri)]
         return max(around, key=lambda source: len(source.uri), default=None)
 
-    def grant(self, video: VideoRef) -> SignedUrl | LocalVideo:
+    def grant_planned(self, video: VideoRef) -> SignedUrl | LocalVideo:
+        """Look whether a video is still the one that was planned, and grant it: that version alone where the store can.
+
+        Raises:
+            VideoReplaced, ObjectMissing: It is not.
+            NotSignable, KeyUnsafe: As :meth:`grant`.
+        """
+        return self.grant(video, self.look(video).version_id)
+
+    def look(self, video: VideoRef) -> ObjectInfo:
+        """Say what stands in a video's place, by one request.
+
+        Raises:
+            VideoReplaced: Another version.
+            ObjectMissing: Nothing.
+        """
+        store, key = self.locate(video)
+        found = store.stat(key)
+        same_version(found, video.version)
+        return found
+
+    def grant(self, video: VideoRef, version_id: str = "") -> SignedUrl | LocalVideo:
         """Make the service able to read a video: sign a URL, or name the file to upload.
+
+        Args:
+            version_id: As a stat told it.
 
         Raises:
             NotSignable: The store cannot sign, and the video is no local file.
@@ -78,7 +103,7 @@ class Stores:
         """
         store, key = self.locate(video)
         try:
-            return store.sign(key, self._pipeline.inference.url_lifetime)
+            return store.sign(key, self._pipeline.inference.url_lifetime, version_id)
         except NotSignable:
             if video.scheme != "file":
                 raise

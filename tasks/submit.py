@@ -98,9 +98,9 @@ def _slot_wait_s(run: Run) -> float:
 
 
 async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
-    """Make the service able to read the video; what rules that out for good is recorded."""
+    """Make the service able to read the version that was planned; what rules that out for good is recorded."""
     try:
-        return await asyncio.to_thread(run.stores.grant, job.video)
+        return await asyncio.to_thread(run.stores.grant_planned, job.video)
     except ReelrouteError as error:
         if not isinstance(error, Retryable):
             await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
@@ -109,7 +109,8 @@ async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
 
 async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo, slots: Slots) -> JobRecord:
     """One attempt, whatever its end recorded before it is returned or raised."""
-    job = await run.move(job, JobState.SUBMITTING, token=uuid4().hex, service=run.service, slots=slots)
+    facts = {"token": uuid4().hex, "service": run.service, "bound": isinstance(grant, SignedUrl) and grant.bound}
+    job = await run.move(job, JobState.SUBMITTING, slots=slots, **facts)
     try:
         job_id = await run.backend.submit(grant, run.spec, run.models, LastLook(run, job))
     except ReelrouteError as error:

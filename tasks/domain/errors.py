@@ -77,6 +77,13 @@ class ObjectMissing(Permanent):
     default_hint = "it was deleted or renamed after it was listed; the next run will not see it"
 
 
+class VideoReplaced(ObjectMissing):
+    """Another version stands in the place of the one that was planned."""
+
+    code = "video_replaced"
+    default_hint = "the next run takes the new version"
+
+
 class LocationMissing(Permanent):
     """The folder, bucket or container does not exist."""
 

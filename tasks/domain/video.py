@@ -107,7 +107,9 @@ class SignedUrl:
         url: Use it byte for byte; re-encoding breaks the signature.
         expires_at: When it really stops working, which may be earlier than asked for;
             None for a public object's plain URL.
+        bound: It gives one version of the object and never another.
     """
 
     url: str = field(repr=False)
     expires_at: datetime | None
+    bound: bool = False

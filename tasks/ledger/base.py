@@ -33,8 +33,7 @@ class JobRecord:
             about sees it under, and otherwise that of any pipeline.
         state: Where it stands.
         attempts: How often a submission was begun.
-        token: Token of the current attempt, "" before the first.
-        job_id: The service's id, "" until its answer is recorded.
+        token, job_id: Of the current attempt, and the service's id; each "" until it is recorded.
         service: Base URL of the service that has the job, without any key, or "".
         result_key: Where the results store has the results JSON, or "".
         info: The video's probed facts, or None.
@@ -43,6 +42,7 @@ class JobRecord:
         submitted_at: When the service took it; deadlines count from here.
         lease_owner, lease_until: Who is working on it, until when; "" and None if nobody.
         updated_at: Time of the last move.
+        bound: The service was given that version of the video, and can have read no other.
     """
 
     key: str
@@ -61,6 +61,7 @@ class JobRecord:
     lease_owner: str
     lease_until: datetime | None
     updated_at: datetime
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,7 @@ class Ledger(Inbox, ShardLedger, Upkeep, Protocol):
         job_id: str | None = None,
         service: str | None = None,
         result_key: str | None = None,
+        bound: bool | None = None,
         failure: Failure | None = None,
         pipeline: str | None = None,
         slots: Slots | None = None,

@@ -28,7 +28,18 @@ from tasks.ledger.slots import take_slot
 Planned = tuple[str, VideoRef, InferenceSpec]
 
 # What a move may change; always all of them, so that the statement is always the same.
-_MOVED = ("state", "attempts", "token", "job_id", "service", "result_key", "failure", "submitted_at", "updated_at")
+_MOVED = (
+    "state",
+    "attempts",
+    "token",
+    "job_id",
+    "service",
+    "result_key",
+    "failure",
+    "submitted_at",
+    "updated_at",
+    "bound",
+)
 _MOVE = update(jobs).where(jobs.c.key == bindparam("this")).values({name: bindparam(name) for name in _MOVED})
 _LEASE = (
     update(jobs).where(jobs.c.key == bindparam("this")).values(lease_owner=bindparam("by"), lease_until=bindparam("to"))
@@ -131,6 +142,7 @@ def _new_job(key: str, of: str, spec: InferenceSpec, now: datetime) -> dict[str,
         "lease_owner": "",
         "lease_until": None,
         "updated_at": now,
+        "bound": None,
     }
 
 
@@ -194,12 +206,12 @@ def move_job(
     owner: str,
     now: datetime,
     *,
-    facts: dict[str, str],
+    facts: dict[str, Any],
     failure: Failure | None,
     pipeline: str | None,
     slots: Slots | None,
 ) -> JobRecord:
-    """Compare-and-set; ``facts`` are the given ones of token, job_id, service and result_key."""
+    """Compare-and-set; ``facts`` are the given ones of token, job_id, service, result_key and bound."""
     if to not in JOB_MOVES[expected]:
         raise ValueError(f"a job never moves from {expected} to {to}")
     before = _locked(connection, key, pipeline)
@@ -231,7 +243,7 @@ def find_moved(
     owner: str,
     now: datetime,
     *,
-    facts: dict[str, str],
+    facts: dict[str, Any],
     failure: Failure | None,
     pipeline: str | None,
 ) -> JobRecord | None:
@@ -245,14 +257,14 @@ def _moved(
     before: JobRecord,
     to: JobState,
     now: datetime,
-    facts: dict[str, str],
+    facts: dict[str, Any],
     failure: Failure | None,
     *,
     again: bool = False,
 ) -> JobRecord:
     changes: dict[str, Any] = {}
     if to is JobState.PLANNED:
-        changes = {"token": "", "job_id": "", "service": "", "result_key": "", "submitted_at": None}
+        changes = {"token": "", "job_id": "", "service": "", "result_key": "", "submitted_at": None, "bound": False}
     elif to is JobState.SUBMITTING:
         changes = {"attempts": before.attempts + (0 if again else 1)}
     elif to is JobState.SUBMITTED:
@@ -307,7 +319,7 @@ def _named(job: JobRecord) -> str:
     return f"job {job.key} ({job.video})"
 
 
-def _detail(job: JobRecord, facts: dict[str, str]) -> str:
+def _detail(job: JobRecord, facts: dict[str, Any]) -> str:
     parts = [f"attempt {job.attempts}"] if job.state is JobState.SUBMITTING else []
     parts += [f"{label} {facts[name]}" for name, label in (("token", "token"), ("job_id", "job")) if facts.get(name)]
     parts += [f"results {job.result_key}"] if job.state is JobState.SUCCEEDED and not job.job_id else []
@@ -333,4 +345,5 @@ def _record(row: Row[Any]) -> JobRecord:
         lease_owner=row.lease_owner,
         lease_until=row.lease_until,
         updated_at=row.updated_at,
+        bound=bool(row.bound),
     )

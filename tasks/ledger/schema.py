@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import DELIVERY_STATE, FAILURE, INFO, JOB_STATE, SPEC, TIME, URIS, VERBATIM
 
 # Head of migrations/versions. A ledger that has it is opened without loading alembic.
-REVISION = "0005"
+REVISION = "0007"
 REVISION_TABLE = "ledger_revision"
 
 metadata = MetaData()
@@ -74,11 +75,13 @@ jobs = Table(
     Column("lease_owner", VERBATIM, nullable=False),
     Column("lease_until", TIME),
     Column("updated_at", TIME, nullable=False),
+    Column("bound", Boolean),
     UniqueConstraint("key", name="jobs_key"),
     ForeignKeyConstraint(["video_key"], ["videos.key"], name="jobs_video"),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_video", "video_key"),
     Index("jobs_by_owner", "lease_owner"),
+    Index("jobs_by_id", "job_id"),
 )
 
 # No index by pipeline: SQLite would use it to read jobs, and sort all of a pipeline's for every page.

@@ -90,12 +90,19 @@ class SqlLedger(SqlInbox, SqlShards, SqlUpkeep):
         job_id: str | None = None,
         service: str | None = None,
         result_key: str | None = None,
+        bound: bool | None = None,
         failure: Failure | None = None,
         pipeline: str | None = None,
         slots: Slots | None = None,
     ) -> JobRecord:
         """Compare-and-set a job's state and facts, and keep the move."""
-        given = {"token": token, "job_id": job_id, "service": service, "result_key": result_key}
+        given: dict[str, Any] = {
+            "token": token,
+            "job_id": job_id,
+            "service": service,
+            "result_key": result_key,
+            "bound": bound,
+        }
         facts = {name: value for name, value in given.items() if value is not None}
         asked: dict[str, Any] = {"key": key, "to": to, "owner": named(owner), "now": aware(now), "facts": facts}
         asked |= {"failure": failure, "pipeline": pipeline}

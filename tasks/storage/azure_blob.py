@@ -12,11 +12,12 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
@@ -107,7 +108,7 @@ class AzureBlobStorage:
         md5 = found.content_settings.content_md5
         return f"md5:{bytes(md5).hex()}" if md5 and found.blob_type == BlobType.BLOCKBLOB else ""
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
         """Make a URL with a SAS for this blob: by the account's key, or by a key of user delegation.
 
         The former ends when asked; the latter's key, and with it the URL, lasts seven days at most.
@@ -116,11 +117,12 @@ class AzureBlobStorage:
             raise ValueError("the lifetime must be positive")
         blob = self._blob(key)
         url = blob.url.partition("?")[0]  # the rest would be our own access
+        only = f"versionid={quote(version_id, safe='')}" if version_id else ""
         now = datetime.now(UTC)
         expires_at = (now + max(lifetime, timedelta(seconds=1))).replace(microsecond=0)
         account = self._account
         if account.anonymous:
-            return SignedUrl(url, None)
+            return SignedUrl(f"{url}?{only}" if only else url, None, bool(only))
         by: dict[str, Any]
         if account.key:
             by = {"account_key": account.key}
@@ -145,9 +147,10 @@ class AzureBlobStorage:
             self._prefix + key,
             permission=BlobSasPermissions(read=True),
             expiry=expires_at,
+            version_id=version_id or None,
             **by,
         )
-        return SignedUrl(f"{url}?{sas}", expires_at)
+        return SignedUrl(f"{url}?{only}&{sas}" if only else f"{url}?{sas}", expires_at, bool(only))
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Read ``length`` bytes from ``start``; a short answer is refused."""
@@ -253,7 +256,8 @@ class AzureBlobStorage:
 
     def _told(self, key: str, found: BlobProperties) -> ObjectInfo:
         tier = str(found.blob_tier or "")
-        return self._info(self._prefix + key, found.etag, found.size, found.last_modified, tier)
+        info = self._info(self._prefix + key, found.etag, found.size, found.last_modified, tier)
+        return replace(info, version_id=found.version_id or "")
 
     def _blob(self, key: str) -> BlobClient:
         return self._container.get_blob_client(self._prefix + _checked(key))

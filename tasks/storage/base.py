@@ -43,6 +43,8 @@ class ObjectInfo:
         storage_class: Class or access tier in the store's own word, such as ``GLACIER`` or
             ``Cool``; "" for the store's usual one and where there are none.
         archived: It is listed, but must be restored before anyone can read it.
+        version_id: What binds a URL to this version, from a stat; "" where the store keeps no other
+            version than the last.
         unreadable: It is there and cannot be read from here: a link out of the root or to nowhere, or a
             folder (its key ends with a slash) that is not ours to see. Its other values say nothing.
     """
@@ -54,6 +56,7 @@ class ObjectInfo:
     modified: datetime
     storage_class: str = ""
     archived: bool = False
+    version_id: str = ""
     unreadable: bool = False
 
 
@@ -99,8 +102,11 @@ class Storage(Protocol):
         """
         ...
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
         """Make a URL that lets its holder GET the object (ranges included) until it expires.
+
+        With a ``version_id`` that a stat told, the URL gives that version and no other, and says so
+        (``bound``); one that the credentials cannot read by its id is signed as without.
 
         Raises:
             NotSignable: This store cannot, or not with these credentials.

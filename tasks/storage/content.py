@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.domain.errors import ObjectMissing
+from tasks.domain.errors import VideoReplaced
 from tasks.domain.video import printable
 from tasks.storage.base import ObjectInfo
 
@@ -49,9 +49,7 @@ def same_version(found: ObjectInfo, version: str) -> None:
     """Make sure that what is there is still that version.
 
     Raises:
-        ObjectMissing: It is another.
+        VideoReplaced: It is another.
     """
     if found.version != version:
-        raise ObjectMissing(
-            f"{printable(found.uri)}: was replaced after it was listed", hint="the next run takes the new version"
-        )
+        raise VideoReplaced(f"{printable(found.uri)}: was replaced after it was listed")

@@ -114,14 +114,15 @@ class GcsStorage:
         content.same_version(self._info(blob), version)
         return content.of_base64("md5", blob.md5_hash)
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
         """Make a V4 URL of at most seven days, or of twelve hours where Google signs, asked for each URL."""
         if lifetime <= timedelta(0):
             raise ValueError("the lifetime must be positive")
         blob = self._blob(key)
         with self._translated("read", key):
             if self._anonymous:
-                return SignedUrl(f"{self._endpoint}/{self._name}/{quote(blob.name, safe='/~')}", None)
+                url = f"{self._endpoint}/{self._name}/{quote(blob.name, safe='/~')}"
+                return SignedUrl(url + (f"?generation={version_id}" if version_id else ""), None, bool(version_id))
             if lifetime > gcs_access.LONGEST:
                 raise NotSignable(
                     f"a URL of {printable(self.root + key)} cannot last longer than 7 days",
@@ -132,11 +133,15 @@ class GcsStorage:
             expires_at = datetime.now(UTC).replace(microsecond=0) + lifetime
             try:
                 url = blob.generate_signed_url(
-                    version="v4", expiration=lifetime, credentials=signer, api_access_endpoint=self._endpoint
+                    version="v4",
+                    expiration=lifetime,
+                    credentials=signer,
+                    api_access_endpoint=self._endpoint,
+                    generation=version_id or None,
                 )
             except google.auth.exceptions.TransportError as error:
                 raise self._unsigned(error, key) from None
-        return SignedUrl(url, expires_at)
+        return SignedUrl(url, expires_at, bool(version_id))
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Read ``length`` bytes from ``start``; a short answer in mid-object is refused."""
@@ -277,6 +282,7 @@ class GcsStorage:
             size=blob.size,
             modified=blob.updated,
             storage_class="" if blob.storage_class == "STANDARD" else blob.storage_class or "",
+            version_id=str(blob.generation),
         )
 
     def _translated(self, action: str, key: str) -> AbstractContextManager[None]:

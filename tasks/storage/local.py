@@ -104,8 +104,8 @@ class LocalStorage:
         content.same_version(self._info(key, self._file(key)[1]), version)
         return f"sha256:{digest}"
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
-        """Make a loopback URL; whether the file exists shows when it is fetched."""
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
+        """Make a loopback URL; whether the file exists shows when it is fetched. A folder keeps no versions."""
         path = self._path(key)
         if self._signer is None:
             raise NotSignable(

@@ -7,6 +7,7 @@ version id.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -19,7 +20,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from tasks.domain.errors import InputInvalid, ObjectMissing, PreconditionFailed, StorageUnavailable
+from tasks.domain.errors import AccessDenied, InputInvalid, ObjectMissing, PreconditionFailed, StorageUnavailable
 from tasks.domain.video import SignedUrl, printable
 from tasks.storage import content
 from tasks.storage.base import WRITE_CHECK_KEY, ConditionsUnknown, ObjectInfo
@@ -37,9 +38,13 @@ _PIECE_BYTES = 1 << 17  # what a reset loses at most
 _PARTS = TransferConfig(multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4)
 _READ_ATTEMPTS = 3
 _NO_VERSION = "0" * 32
+# The id of what was written while versions were not kept; the next such write replaces it.
+_UNVERSIONED = "null"
 # What compatible stores answer that do not know a header.
 _UNKNOWN_CONDITION = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED)
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
+
+log = logging.getLogger(__name__)
 
 
 def open_uri(uri: str, options: StorageOptions) -> S3Storage:
@@ -74,6 +79,7 @@ class S3Storage:
         self._bucket = bucket
         self._prefix = prefix
         self._connection = S3Connection(bucket, session, endpoint_url)
+        self._may_read_versions: bool | None = None
 
     def __repr__(self) -> str:
         return f"S3Storage({self.root!r})"
@@ -137,6 +143,7 @@ class S3Storage:
         storage_class, archived = class_and_archived(
             found.get("StorageClass", ""), restored='ongoing-request="false"' in found.get("Restore", "")
         )
+        version_id = found.get("VersionId", "")
         return ObjectInfo(
             key,
             self.root + key,
@@ -145,15 +152,19 @@ class S3Storage:
             found["LastModified"].astimezone(UTC),
             storage_class,
             archived,
+            "" if version_id == _UNVERSIONED else version_id,
         )
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
         """Sign a GET with SigV4; it ends when temporary credentials do.
 
-        The first call asks AWS for the bucket's region. Whether the object exists shows when the
-        URL is fetched.
+        The first call asks AWS for the bucket's region, and the first with a ``version_id`` the store for
+        the right to read versions. Whether the object exists shows when the URL is fetched.
         """
         place = self._place(key)
+        bound = bool(version_id) and self._reads_versions(key, version_id)
+        if bound:
+            place["VersionId"] = version_id
         if lifetime <= timedelta(0):
             raise ValueError("lifetime must be positive")
         with translated("read", self.root + key):
@@ -162,7 +173,22 @@ class S3Storage:
             effective = self._connection.lifetime(lifetime)
             seconds = max(int((effective or lifetime).total_seconds()), 1)
             url = client.generate_presigned_url("get_object", Params=place, ExpiresIn=seconds)
-        return SignedUrl(url, None if effective is None else now + timedelta(seconds=seconds))
+        return SignedUrl(url, None if effective is None else now + timedelta(seconds=seconds), bound)
+
+    def _reads_versions(self, key: str, version_id: str) -> bool:
+        """Whether the credentials may read an object by its version's id: a right of its own, asked for once."""
+        if self._may_read_versions is None:
+            try:
+                with translated("read", self.root + key):
+                    self._connection.client.head_object(**self._place(key), VersionId=version_id)
+            except ObjectMissing:
+                return False  # this one went away just now
+            except AccessDenied:
+                log.warning("%s: signed URLs are not bound to versions; allow s3:GetObjectVersion", self.root)
+                self._may_read_versions = False
+            else:
+                self._may_read_versions = True
+        return self._may_read_versions
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Read a range in one request; a broken answer is asked for again."""

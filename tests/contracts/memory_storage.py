@@ -49,7 +49,7 @@ class MemoryStorage:
             same_version(self._info(key), version)
             return f"md5:{hashlib.md5(self._objects[key][1]).hexdigest()}"
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
         _check(key)
         raise NotSignable(f"{key} is in memory")
 

@@ -32,7 +32,7 @@ class MemoryCloud(MemoryStorage):
         self.lifetime = timedelta(days=7)
         self.base = "http://127.0.0.1:9"
 
-    def sign(self, key: str, lifetime: timedelta) -> SignedUrl:
+    def sign(self, key: str, lifetime: timedelta, version_id: str = "") -> SignedUrl:
         if error := self.refuses.get("sign"):
             raise error
         ends = datetime.now(UTC) + min(lifetime, self.lifetime)

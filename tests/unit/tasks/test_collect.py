@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,10 +25,12 @@ from tasks.domain.errors import (
     ResultInvalid,
     ServiceUnavailable,
     StorageUnavailable,
+    VideoReplaced,
 )
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
 from tasks.poll import TIMES
+from tasks.replay import Wanted, select
 from tasks.run import Run
 from tasks.stop import Stop
 from tasks.submit import submit_job
@@ -300,3 +303,31 @@ async def test_a_download_that_hangs_is_cut_short_and_the_job_stays(rig: Rig) ->
 
     assert (JobState.SUBMITTED, []) == (left.state, list(run.results.list()))
     assert [] == list((rig.folder / "home" / "work").iterdir())
+
+
+@pytest.mark.parametrize("bound", [False, True])
+async def test_results_of_a_video_that_was_replaced_meanwhile_are_not_stored(rig: Rig, bound: bool) -> None:
+    """Which version was inferred nobody can tell; unless the URL gave the planned one alone."""
+    run = rig.run()
+    job = replace(await submitted(rig, run), bound=bound)
+    (rig.videos / job.video.name).write_bytes(b"another film")
+
+    if bound:
+        assert JobState.SUCCEEDED is (await collect_job(run, job)).state
+        return
+    with pytest.raises(VideoReplaced):
+        await collect_job(run, job)
+    failure = kept(run, job).failure
+    assert failure is not None
+    assert ("check", "video_replaced", []) == (failure.stage, failure.code, list(run.results.list()))
+    chosen = select(run.ledger, run.pipeline, run.spec, Wanted(failed=True))
+    assert ([], [job.key]) == (chosen.ask, chosen.submit)
+
+
+async def test_results_of_a_video_that_was_deleted_meanwhile_are_kept(rig: Rig) -> None:
+    """Nothing else can have been inferred."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    (rig.videos / job.video.name).unlink()
+
+    assert JobState.SUCCEEDED is (await collect_job(run, job)).state

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.budget import Budget
-from tasks.domain.errors import FpsTooHigh, ObjectMissing, VideoEmpty, VideoUnreadable
+from tasks.domain.errors import FpsTooHigh, ObjectMissing, VideoEmpty, VideoReplaced, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.video import VideoInfo
 from tasks.plan import Allowance, Assessment, Estimate, assess, in_threads, make_plan, sampled_frames_of
@@ -138,9 +138,9 @@ def test_only_todays_listing_is_planned(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda path: path.write_bytes(b""), ObjectMissing),
+        (lambda path: path.write_bytes(b""), VideoReplaced),
         (lambda path: path.unlink(), ObjectMissing),
-        (lambda path: os.utime(path, (1, 1)), ObjectMissing),
+        (lambda path: os.utime(path, (1, 1)), VideoReplaced),
     ],
     ids=["emptied", "deleted", "touched"],
 )

@@ -22,6 +22,7 @@ from tasks.domain.errors import (
     RequestRefused,
     ServiceUnavailable,
     SubmissionUnknown,
+    VideoReplaced,
 )
 from tasks.domain.job import JobState
 from tasks.inference.base import LocalVideo
@@ -337,3 +338,19 @@ def once(step: Callable[[], None]) -> Callable[[], None]:
     """The step the first time, and nothing after it."""
     left = [step]
     return lambda: left.pop()() if left else None
+
+
+async def test_a_video_that_was_replaced_is_not_submitted(rig: Rig) -> None:
+    """Replaced between plan and submission: nothing is sent, and the failure has a code of its own."""
+    run = rig.run()
+    job = held(rig, run)
+    (rig.videos / job.video.name).write_bytes(b"another film")
+
+    with pytest.raises(VideoReplaced):
+        await submit_job(run, job)
+
+    kept = run.ledger.job(job.key)
+    assert kept is not None
+    failure = kept.failure
+    assert failure is not None
+    assert ("sign", "video_replaced", []) == (failure.stage, failure.code, rig.backend.asked)

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -260,3 +261,13 @@ def test_the_store_shows_no_secret(azure: AzureEmulator, storage: Storage) -> No
     account = azure_access.connect(None, None, azure.connection_string())
     assert isinstance(account.service, BlobServiceClient)
     assert azure.key not in repr(account) + repr(storage)
+
+
+def test_a_bound_url_names_the_version_and_its_signature_is_of_that_version(storage: Storage) -> None:
+    """The emulator keeps no versions, so this looks at what is signed: a version (`bv`), not the blob (`b`)."""
+    storage.write("a.mp4", b"x")
+    assert "" == storage.stat("a.mp4").version_id
+    signed = storage.sign("a.mp4", HOUR, "2026-03-01T12:00:00.0000000Z")
+    said = parse_qs(urlsplit(signed.url).query)
+    assert (True, ["2026-03-01T12:00:00.0000000Z"], ["bv"]) == (signed.bound, said["versionid"], said["sr"])
+    assert not storage.sign("a.mp4", HOUR).bound

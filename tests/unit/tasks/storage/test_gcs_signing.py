@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import google.auth.exceptions
 import httpx
@@ -238,3 +239,14 @@ def test_a_key_file_that_is_not_there_is_reported(gcs: GcsGate, monkeypatch: pyt
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
     with pytest.raises(AccessDenied, match="GOOGLE_APPLICATION_CREDENTIALS"):
         open_storage("gs://videos/", StorageOptions(endpoint_url=gcs.url)).stat("a.mp4")
+
+
+def test_a_bound_url_names_its_generation_under_the_signature(opened: Opener) -> None:
+    """What is signed is one generation (the emulator gives the last whichever is asked for; Google does not)."""
+    store = opened()
+    store.write("a.mp4", b"planned")
+    version = store.stat("a.mp4").version
+    signed = store.sign("a.mp4", HOUR, store.stat("a.mp4").version_id)
+    assert (True, [version]) == (signed.bound, parse_qs(urlsplit(signed.url).query)["generation"])
+    assert b"planned" == httpx.get(signed.url).content
+    assert 403 == httpx.get(signed.url.replace(version, "1")).status_code

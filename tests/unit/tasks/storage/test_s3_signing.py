@@ -18,6 +18,7 @@ import httpx
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.exceptions import ClientError
 
 from tasks.domain.errors import AccessDenied, InputInvalid, KeyUnsafe, NotSignable
 from tasks.engine.http_range import HttpRange, open_url
@@ -264,3 +265,45 @@ def test_credentials_that_were_renewed_too_late_have_expired() -> None:
     with pytest.raises(AccessDenied, match="expired") as caught:
         offline(credentials).sign("key", HOUR)
     assert "get new credentials" in caught.value.hint
+
+
+@pytest.fixture
+def versioned(store: S3Storage, s3: S3Emulator) -> S3Storage:
+    """A bucket that keeps versions."""
+    client = s3.session.client("s3", endpoint_url=s3.url)
+    client.put_bucket_versioning(Bucket=bucket_of(store), VersioningConfiguration={"Status": "Enabled"})
+    return store
+
+
+def test_a_bound_url_gives_the_planned_version_after_it_was_replaced(versioned: S3Storage) -> None:
+    """Where the bucket keeps versions the URL names one; what was written later is not what it gives."""
+    versioned.write("key", b"planned")
+    signed = versioned.sign("key", HOUR, versioned.stat("key").version_id)
+    versioned.write("key", b"another")
+
+    assert (True, b"planned") == (signed.bound, httpx.get(signed.url).content)
+    assert b"another" == httpx.get(versioned.sign("key", HOUR).url).content
+
+
+def test_a_bucket_without_versions_binds_no_url(store: S3Storage) -> None:
+    """There is nothing to bind it to."""
+    store.write("key", b"x")
+    found = store.stat("key")
+    assert ("", False) == (found.version_id, store.sign("key", HOUR, found.version_id).bound)
+
+
+def test_without_the_right_to_read_versions_urls_are_as_before(
+    versioned: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """s3:GetObjectVersion is a right of its own: asked for once, and a URL without it still works."""
+    versioned.write("key", b"planned")
+    version_id, asked = versioned.stat("key").version_id, []
+
+    def refused(**place: str) -> None:
+        asked.append(place["VersionId"])
+        raise ClientError({"Error": {"Code": "403"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "HeadObject")
+
+    monkeypatch.setattr(versioned._connection.client, "head_object", refused)
+    signed = [versioned.sign("key", HOUR, version_id) for _ in range(2)]
+    assert ([False, False], [version_id]) == ([one.bound for one in signed], asked)
+    assert b"planned" == httpx.get(signed[0].url).content
