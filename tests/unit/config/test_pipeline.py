@@ -42,6 +42,14 @@ def test_the_least_that_a_pipeline_needs() -> None:
     assert ((), (), None) == (pipeline.sources[0].include, pipeline.sources[0].exclude, pipeline.sources[0].min_size)
 
 
+@pytest.mark.parametrize(
+    "fps", [1e-7, 5e-324, 0, -5, 0.99, 120.5, 1e308, float("nan"), float("inf"), -float("inf"), True]
+)
+def test_a_frame_rate_that_no_service_takes_is_refused(fps: float) -> None:
+    """Before anything runs: from 1 to 120."""
+    assert "fps" == refusal(Inference, {"backend": "local", "model": "oidv4/1", "fps": fps})[0]
+
+
 def test_nothing_changes_once_read() -> None:
     """Steps can share a pipeline."""
     with pytest.raises(ValidationError, match="frozen"):
