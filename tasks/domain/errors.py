@@ -5,9 +5,8 @@
     ├── Permanent    trying again gives the same answer (bad file, bad key, bad YAML)
     └── Ambiguous    we cannot know whether it happened (the answer was lost)
 
-Each class below is one of the three and has a stable ``code``, which ends up in the
-ledger, in reports and in ``--json`` output. Vendor exceptions are translated in the
-module that knows the vendor, with ``raise ... from None`` where their text could hold a secret.
+Each class has a stable ``code``, which ends up in the ledger, in reports and in ``--json`` output. Vendor exceptions
+are translated in the module that knows the vendor, with ``raise ... from None`` where their text could hold a secret.
 """
 
 from __future__ import annotations
@@ -189,11 +188,7 @@ class SubmissionUnknown(Ambiguous):
 
 
 class JobFailed(Permanent):
-    """The service ran the job and says that it failed.
-
-    Attributes:
-        code: The service's own code where it gives one, else ``job_failed``.
-    """
+    """The service ran the job and says that it failed, under its own ``code`` where it gives one."""
 
     code = "job_failed"
 

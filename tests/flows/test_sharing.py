@@ -16,7 +16,7 @@ from flows import sharing
 from flows.pool import Pool
 from flows.sharing import Sharing, work_as_helper, work_through
 from flows.workers import Workers, count_places
-from tasks.domain.errors import AccessDenied, JobFailed, ReelrouteError, StorageUnavailable
+from tasks.domain.errors import AccessDenied, JobFailed, StorageUnavailable
 from tasks.domain.job import JobState
 from tasks.infer import advance
 from tasks.plan import make_plan
