@@ -13,9 +13,9 @@ from flows.ingest import ended
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.backlog import find_backlog
+from tasks.choose import Plan
 from tasks.discover import Discovery
 from tasks.domain.errors import ReelrouteError
-from tasks.plan import Plan
 from tasks.report import Outcome, report_run
 from tasks.run import open_run
 

@@ -15,10 +15,9 @@ from flows.pool import Pool
 from flows.routing import Router
 from flows.sharing import Others, Sharing
 from flows.workers import Workers, count_places
-from tasks.discover import discover_videos
-from tasks.plan import plan_videos
 from tasks.report import Outcome, headline, report_run
 from tasks.run import Run, open_run
+from tasks.steps import discover_videos, plan_videos
 
 
 @flow(name="ingest", flow_run_name="ingest {pipeline}", persist_result=False)

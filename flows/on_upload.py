@@ -11,9 +11,9 @@ from flows.ingest import ended
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.batch import holding_batch, jobs_of, look_up, mark_done
-from tasks.plan import plan_videos
 from tasks.report import Outcome, report_run
 from tasks.run import open_run
+from tasks.steps import plan_videos
 
 
 @flow(name="on-upload", flow_run_name="on-upload {pipeline}", persist_result=False)

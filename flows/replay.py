@@ -10,10 +10,11 @@ from prefect import flow, task
 from flows.ingest import ended
 from flows.pool import Pool
 from flows.routing import Router
+from tasks.choose import Plan
 from tasks.discover import Discovery
 from tasks.domain.errors import InputInvalid, ReelrouteError
 from tasks.ledger.base import JobRecord
-from tasks.plan import Plan, make_plan
+from tasks.plan import make_plan
 from tasks.policies import STEP
 from tasks.replay import Selection, Wanted, ask_again, plan_again, reset_deliveries, select
 from tasks.report import Outcome, report_run

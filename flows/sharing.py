@@ -12,11 +12,11 @@ from prefect import get_run_logger
 
 from flows.pool import Pool, first_error
 from flows.routing import Router
+from tasks.choose import Plan
 from tasks.domain.errors import LedgerUnavailable
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardRecord
-from tasks.plan import Plan
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.shards import (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from prefect import get_run_logger, task
 
+from tasks.choose import Plan, in_threads
 from tasks.discover import Discovery, filter_of, planned, source_labels
 from tasks.domain.errors import LedgerConflict, ObjectMissing
 from tasks.domain.job import JobState
@@ -18,7 +19,6 @@ from tasks.domain.video import VideoRef
 from tasks.ledger.base import JobRecord
 from tasks.ledger.inbox import Upload
 from tasks.match import source_of
-from tasks.plan import Plan, in_threads
 from tasks.policies import PATIENT_STEP, STEP
 from tasks.report import Outcome
 from tasks.run import Run

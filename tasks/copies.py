@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from tasks.domain.errors import CopyAhead, ObjectMissing, ReelrouteError
 from tasks.domain.job import InferenceSpec, JobState
 from tasks.domain.video import VideoRef
 from tasks.ledger.base import JobRecord, Ledger, Slots
-from tasks.run import Run
 from tasks.stores import Stores
+
+if TYPE_CHECKING:
+    from tasks.run import Run
 
 # Jobs of today's listing whose content later copies may want to know.
 REUSABLE = (JobState.SUBMITTING, JobState.SUBMITTED, JobState.SUCCEEDED)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-
-from prefect import get_run_logger, task
+from typing import TYPE_CHECKING
 
 from config.pipeline import Pipeline, Source
 from tasks.domain.job import InferenceSpec, job_key
 from tasks.domain.video import VideoRef
-from tasks.policies import PATIENT_STEP
-from tasks.run import Run
+from tasks.storage.base import ObjectInfo
 from tasks.storage.filters import NOT_TAKEN, Filter, Tally, select
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores
-from tasks.unforeseen import discreet_step
+
+if TYPE_CHECKING:
+    from tasks.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +37,8 @@ class Discovery:
     warnings: tuple[str, ...] = ()
 
 
-@task(name="discover", **PATIENT_STEP)
-@discreet_step
-async def discover_videos(run: Run) -> Discovery:
-    """List every source and plan a job for each video; listings stream into the ledger."""
-    found = await asyncio.to_thread(record_listing, run)
-    log = get_run_logger()
-    log.info("%d videos, %d of them new", found.videos, found.new)
-    for reason, count in sorted(found.not_taken.items()):
-        log.info("%d objects not taken: %s", count, NOT_TAKEN[reason])
-    for warning in found.warnings:
-        log.warning("%s", warning)
-    return found
-
-
 def record_listing(run: Run) -> Discovery:
-    """Stream the sources into the ledger as planned jobs.
+    """List every source and plan a job for each video; listings stream into the ledger.
 
     Raises:
         LocationMissing: A source's folder or bucket does not exist.
@@ -88,21 +73,53 @@ class Listing(Iterator[VideoRef]):
         return next(self._videos)
 
     def _walk(self, pipeline: Pipeline, stores: Stores, now: datetime) -> Iterator[VideoRef]:
-        for source, label in zip(pipeline.sources, source_labels(pipeline), strict=True):
+        for index, (source, label) in enumerate(zip(pipeline.sources, source_labels(pipeline), strict=True)):
             before = self.videos
             store, prefix = stores.source(source)
-            tally = Tally()
-            for video in select(store.list(prefix), filter_of(source, now), name_prefix=label, tally=tally):
+            tally, later = Tally(), _Later(source, pipeline.sources[index + 1 :], now)
+            for video in select(
+                later.left_by(store.list(prefix)), filter_of(source, now), name_prefix=label, tally=tally
+            ):
                 self.videos += 1
                 yield video
             self.not_taken += tally.not_taken
-            if self.videos == before:
+            if self.videos == before and not later.taken:
                 self.warnings.append(f"no videos in {source.uri}{_reasons(tally)}")
             if missed := tally.not_taken["case"]:
                 self.warnings.append(
                     f"{missed} files in {source.uri} match its include but for upper and lower case, and were not "
                     "taken: write both, as in **/*.[mM][pP]4, or leave include out for every video suffix"
                 )
+
+
+class _Later:
+    """What sources that stand behind one take of its objects: a video of several sources comes once, with the last.
+
+    Attributes:
+        taken: How many objects they took.
+    """
+
+    def __init__(self, source: Source, others: Sequence[Source], now: datetime) -> None:
+        self.taken = 0
+        # Elsewhere the same name is another object.
+        near = [
+            other for other in others if (other.endpoint_url, other.account) == (source.endpoint_url, source.account)
+        ]
+        self._filters = [(other.uri, split_source_uri(other.uri)[0], filter_of(other, now)) for other in near]
+
+    def left_by(self, objects: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+        """The objects that none of them takes."""
+        for found in objects:
+            if any(self._takes(found, *other) for other in self._filters):
+                self.taken += 1
+            else:
+                yield found
+
+    @staticmethod
+    def _takes(found: ObjectInfo, uri: str, root: str, wanted: Filter) -> bool:
+        # A source may be written without its slash: `s3://match` does not mean the bucket `match-2`.
+        within = found.uri.startswith(uri) and found.uri.startswith(root)
+        return within and not wanted.reason_against(replace(found, key=found.uri[len(root) :]))
 
 
 def source_labels(pipeline: Pipeline) -> list[str]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from config.pipeline import Pipeline
-from tasks.copies import Originals, content_of
+from tasks.choose import Estimate, Looked, Plan, allowance_of, choose, in_threads
+from tasks.copies import REUSABLE, Originals, content_of
 from tasks.discover import Listing
 from tasks.domain.errors import ReelrouteError
 from tasks.domain.job import InferenceSpec, JobState, job_key
-from tasks.domain.video import VideoRef, printable
+from tasks.domain.video import VideoRef
 from tasks.ledger.base import JobRecord, Ledger
 from tasks.places import Firsts, lifetime_warnings
-from tasks.plan import PROBES_AT_ONCE, Allowance, Assessment, Estimate, allowance_of, assess, in_threads, stage_of
+from tasks.plan import PROBES_AT_ONCE, Assessment, assess, stage_of
 from tasks.stores import Stores
 
-# The longest videos are named: they decide when the run ends.
-LONGEST_SHOWN = 5
-
-Look = tuple[VideoRef, str, Assessment | None, str | None]
+# A job's key, its video, and what the ledger knows of it.
+Waiting = tuple[str, VideoRef, JobRecord | None]
 
 
 @dataclass(slots=True)
@@ -34,28 +32,60 @@ class Preview:
         discovered: Videos in the sources.
         not_taken: Reason -> objects in the sources that are not taken for videos to infer.
         known: Job state -> videos that the ledger has an answer (or a job) for; nothing to submit.
-        reused: Videos that would take over the results of a copy.
-        estimate: What the run would submit.
-        left_out: Limit that would be reached -> videos left for another run.
-        longest: The longest videos to submit: (minutes, name).
-        failures: Videos that would fail before anything is paid, and why.
+        plan: What would become of the others.
         warnings: Sentences worth reading first.
     """
 
     discovered: int = 0
     not_taken: dict[str, int] = field(default_factory=dict)
     known: Counter[str] = field(default_factory=Counter)
-    reused: int = 0
-    estimate: Estimate = field(default_factory=Estimate)
-    left_out: Counter[str] = field(default_factory=Counter)
-    longest: list[tuple[float, str]] = field(default_factory=list)
-    failures: list[dict[str, str]] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def estimate(self) -> Estimate:
+        """What the run would submit."""
+        return self.plan.estimate
+
+    @property
+    def reused(self) -> int:
+        """Videos that would take over the results of a copy."""
+        return len(self.plan.reuse) + sum(map(len, self.plan.copies.values()))
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Limit that would be reached -> videos left for another run."""
+        return dict(self.plan.left_out)
+
+    @property
+    def longest(self) -> list[tuple[float, str]]:
+        """The longest videos to submit, the longest first: (minutes, name)."""
+        return sorted(self.plan.longest, reverse=True)
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Videos that would fail before anything is paid, and why."""
+        return [_failure(found.video, found.error) for _, found in self.plan.failures if found.error is not None]
 
     def as_json(self, pipeline: str) -> dict[str, Any]:
         """As ``plan --json`` prints it."""
-        longest = [{"video": name, "minutes": round(minutes, 2)} for minutes, name in self.longest]
-        return {"pipeline": pipeline, **asdict(self), "longest": longest}
+        return {
+            "pipeline": pipeline,
+            "discovered": self.discovered,
+            "not_taken": self.not_taken,
+            "known": dict(self.known),
+            "reused": self.reused,
+            "estimate": asdict(self.estimate),
+            "left_out": self.left_out,
+            "longest": [{"video": name, "minutes": round(minutes, 2)} for minutes, name in self.longest],
+            "failures": self.failures,
+            "warnings": self.warnings,
+        }
+
+
+def _failure(video: VideoRef, error: ReelrouteError) -> dict[str, str]:
+    said = {"code": error.code, "message": error.message, "hint": error.hint}
+    return {"video": video.name, "stage": stage_of(error), **said}
 
 
 def preview(
@@ -72,37 +102,62 @@ def preview(
 
     Args:
         ledger: None where there is none yet.
-        looked: Is told the name of each video as it has been looked at.
+        looked: Is told the name of each video as it comes to it.
 
     Raises:
         LocationMissing: A source's folder or bucket does not exist.
     """
     found = Preview()
-    allowance = allowance_of(pipeline, ledger, now, limit)
     listing, firsts = Listing(pipeline, stores, now), Firsts(stores)
     originals = Originals(ledger, spec, now, pipeline.inference.deadline)
+    new: dict[str, VideoRef] = {}
+    planned: dict[str, VideoRef] = {}
 
-    def look(video: VideoRef) -> Look:
-        job = ledger.job(job_key(video, spec)) if ledger else None
-        if job is not None and job.state is not JobState.PLANNED:
-            return video, str(job.state), None, None
-        return video, "", *_assess(pipeline, stores, video, job)
-
-    for video, state, assessment, content in in_threads(look, listing, PROBES_AT_ONCE):
-        looked(str(video))
+    def read(video: VideoRef) -> Waiting:
         key = job_key(video, spec)
-        if assessment is None:
-            found.known[state] += 1
-        elif assessment.error is None and originals.of(key, video, content)[0]:
-            found.reused += 1
-        elif _add(found, allowance, assessment):
-            originals.add(key, video, content)
-            firsts.add(video)
+        return key, video, ledger.job(key) if ledger else None
+
+    for key, video, job in in_threads(read, listing, PROBES_AT_ONCE):
+        looked(str(video))
+        if job is None:
+            new[key] = video
+        elif job.state is JobState.PLANNED:
+            planned[key] = video
+        else:
+            found.known[str(job.state)] += 1
+            _learn_content(pipeline, stores, originals, job)
+
+    def look(waiting: Waiting) -> Looked:
+        key, video, job = waiting
+        looked(str(video))
+        return key, *_assess(pipeline, stores, video, job)
+
+    waiting = _in_turn(ledger, planned, new)
+    allowance = allowance_of(pipeline, ledger, now, limit)
+    found.plan = choose(in_threads(look, waiting, PROBES_AT_ONCE), allowance, originals, firsts)
     found.discovered, found.not_taken = listing.videos, dict(listing.not_taken)
-    found.estimate = allowance.spent
-    found.warnings[:0] = listing.warnings + _signing(pipeline, stores, firsts, now) + originals.warnings
-    found.longest.sort(reverse=True)
+    found.warnings = listing.warnings + _signing(pipeline, stores, firsts, now) + found.plan.warnings + found.plan.notes
     return found
+
+
+def _in_turn(ledger: Ledger | None, planned: dict[str, VideoRef], new: dict[str, VideoRef]) -> Iterator[Waiting]:
+    """The videos in the order in which a run comes to them: the ledger's, and behind it the listing's."""
+    if ledger is not None and planned:
+        for job in ledger.jobs(states=[JobState.PLANNED]):
+            if job.key in planned:
+                yield job.key, planned[job.key], job
+    for key, video in new.items():
+        yield key, video, None
+
+
+def _learn_content(pipeline: Pipeline, stores: Stores, originals: Originals, job: JobRecord) -> None:
+    """Count a job that was submitted before anybody wanted to know its content, as a run would find it."""
+    if pipeline.inference.dedupe == "none" or job.state not in REUSABLE or job.content is not None:
+        return
+    try:
+        originals.add(job.key, job.video, content_of(stores, job.video))
+    except ReelrouteError:  # it is inferred, so nothing depends on it
+        return
 
 
 def _signing(pipeline: Pipeline, stores: Stores, firsts: Firsts, now: datetime) -> list[str]:
@@ -124,21 +179,3 @@ def _assess(
         return found, content_of(stores, video) if known is None else known
     except ReelrouteError as error:
         return replace(found, error=error), None
-
-
-def _add(found: Preview, allowance: Allowance, assessment: Assessment) -> bool:
-    """Count a video that has not been inferred yet; say whether it would be submitted."""
-    name, error = assessment.video.name, assessment.error
-    if error is not None:
-        found.failures.append(
-            {"video": name, "stage": stage_of(error), "code": error.code, "message": error.message, "hint": error.hint}
-        )
-    elif reason := allowance.refuses(assessment):
-        found.left_out[reason] += 1
-    else:
-        heapq.heappush(found.longest, (assessment.minutes, name))
-        if len(found.longest) > LONGEST_SHOWN:
-            heapq.heappop(found.longest)
-        found.warnings += [f"{printable(name)}: {note}" for note in assessment.notes]
-        return True
-    return False

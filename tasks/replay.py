@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from config.pipeline import Pipeline
+from tasks.choose import Estimate
 from tasks.domain.errors import JobFailed, JobUnknown, RequestRefused, Retryable, VideoReplaced
 from tasks.domain.job import DeliveryState, InferenceSpec, JobState
 from tasks.infer import same_service
 from tasks.ledger.base import JobRecord, Ledger
-from tasks.plan import Assessment, Estimate, sampled_frames_of
+from tasks.plan import Assessment, sampled_frames_of
 from tasks.poll import TIMES
 from tasks.run import Run
 

@@ -13,13 +13,12 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
+from tasks.choose import Plan
 from tasks.discover import Discovery
 from tasks.domain.errors import ReelrouteError
 from tasks.domain.escaping import markdown_text
 from tasks.domain.job import DeliveryState, Failure, JobState
-from tasks.domain.video import printable
 from tasks.ledger.base import JobRecord
-from tasks.plan import Plan
 from tasks.policies import STEP
 from tasks.run import Run
 from tasks.storage.filters import NOT_TAKEN
@@ -182,7 +181,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "unscheduled": len(outcome.unscheduled),
         "estimate": asdict(plan.estimate),
         "failures": standing.failures,
-        "warnings": [*found.warnings, *plan.warnings, *_notes(plan), *outcome.warnings],
+        "warnings": [*found.warnings, *plan.warnings, *plan.notes, *outcome.warnings],
         "interrupted": run.stop.why,
         "stopped": {"code": stopped.code, "message": stopped.message, "hint": stopped.hint} if stopped else None,
         "exit_code": run.stop.exit_code or exit_code(outcome, bool(troubled)),
@@ -197,10 +196,6 @@ def exit_code(outcome: Outcome, trouble: bool) -> int:
     if outcome.stopped is not None:
         return outcome.stopped.exit_code
     return max((int(trouble), *(error.exit_code for error in outcome.unscheduled)))
-
-
-def _notes(plan: Plan) -> list[str]:
-    return [f"{printable(video)}: {note}" for video, notes in plan.notes.items() for note in notes]
 
 
 def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:

@@ -49,7 +49,7 @@ from tasks.stores import Stores
 from tasks.unforeseen import discreet
 
 if TYPE_CHECKING:
-    from tasks.plan import Allowance
+    from tasks.choose import Allowance
     from tasks.poll import Doubt
 
 SHORTEST_LEASE = timedelta(minutes=2)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from tasks.choose import allowance_of
 from tasks.domain.errors import JobFailed, ReelrouteError
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
-from tasks.plan import Assessment, allowance_of, sampled_frames_of
+from tasks.plan import Assessment, sampled_frames_of
 from tasks.run import Run
 
 # What a service may call it when it can no longer fetch its input.

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
+from tasks.choose import Allowance, Plan, allowance_of
 from tasks.domain.budget import Limits
 from tasks.domain.errors import (
     AuthRefused,
@@ -22,7 +23,6 @@ from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardNotes, ShardRecord
 from tasks.owner import bury_the_dead
-from tasks.plan import Allowance, Plan, allowance_of
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.submit import failure_of

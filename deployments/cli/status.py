@@ -75,7 +75,7 @@ def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
 
 def read_budget(ledger: Ledger, pipeline: Pipeline | None) -> dict[str, Any] | None:
     """What the pipeline has spent of the budget of a period; None where there is none."""
-    from tasks.plan import spent_in_period
+    from tasks.choose import spent_in_period
 
     found = spent_in_period(pipeline, ledger, datetime.now(UTC)) if pipeline else None
     if pipeline is None or found is None:

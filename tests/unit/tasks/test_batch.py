@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks.batch import holding_batch, jobs_of, record_batch, settle
+from tasks.choose import Plan
 from tasks.domain.job import JobState
 from tasks.domain.upload import UploadEvent
 from tasks.ledger.base import Ledger
 from tasks.ledger.inbox import BatchState, Upload
-from tasks.plan import Plan
 from tasks.run import Run
 from tests.rig import NOON, Rig
 

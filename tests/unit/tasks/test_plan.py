@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.budget import Budget
+from tasks.choose import Allowance, Estimate, in_threads
 from tasks.domain.errors import FpsTooHigh, ObjectMissing, VideoEmpty, VideoReplaced, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.video import VideoInfo
-from tasks.plan import Allowance, Assessment, Estimate, assess, in_threads, make_plan, sampled_frames_of
+from tasks.plan import Assessment, assess, make_plan, sampled_frames_of
 from tests.rig import Rig
 
 RATES = st.sampled_from(

@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+from tasks.choose import Plan
 from tasks.discover import Discovery
 from tasks.domain.errors import AuthRefused
 from tasks.domain.job import DeliveryState, Failure, JobState
-from tasks.plan import Plan
 from tasks.report import Outcome, _row, headline, markdown, stand, summarise, write_report
 from tasks.run import Run
 from tests.rig import Rig

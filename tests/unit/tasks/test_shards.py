@@ -9,11 +9,12 @@ import pytest
 
 from config.form import Form
 from config.problems import PipelineInvalid
+from tasks.choose import Estimate
 from tasks.domain.errors import AuthRefused, InputInvalid
 from tasks.domain.job import DeliveryState, JobState
 from tasks.kept import keep_form, named_pipeline
 from tasks.ledger.base import JobRecord
-from tasks.plan import Assessment, Estimate, make_plan
+from tasks.plan import Assessment, make_plan
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.shards import add_up, batch_of, held_until, holding_shard, jobs_in, join, notes_of, spare, split

@@ -1,0 +1,36 @@
+"""The first steps' words for Prefect's log: whoever looks there sees which videos failed, and why."""
+
+from __future__ import annotations
+
+from tasks.plan import make_plan
+from tasks.steps import FAILURES_LOGGED, failure_lines
+from tests.rig import Rig
+
+
+def test_each_video_that_cannot_be_inferred_has_its_line(rig: Rig) -> None:
+    """With its name, its code and what to do; names are one line each, whatever they hold."""
+    for name in ("bad\n[b].mp4", "empty.mp4"):
+        (rig.videos / name).write_text("no video" if name != "empty.mp4" else "")
+    run = rig.run()
+    rig.listed(run)
+
+    empty, bad = sorted(failure_lines(make_plan(run, 0)), key=lambda line: "bad" in line)
+
+    assert empty.startswith("empty.mp4: ")
+    assert "(video_empty)" in empty
+    assert "bad\\n[b].mp4" in bad
+    assert "(video_unreadable): " in bad
+    assert "\n" not in bad
+
+
+def test_thousands_of_failures_do_not_fill_the_log(rig: Rig) -> None:
+    """The first are named; how many more there are is said, and where."""
+    for n in range(FAILURES_LOGGED + 3):
+        (rig.videos / f"{n}.mp4").write_bytes(b"")
+    run = rig.run()
+    rig.listed(run)
+
+    lines = failure_lines(make_plan(run, 0))
+
+    assert FAILURES_LOGGED + 1 == len(lines)
+    assert lines[-1].startswith("3 more videos")
