@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy, Concurrency
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
@@ -25,7 +25,7 @@ from deployments.server_errors import in_our_words
 from tasks.domain.errors import InputInvalid
 
 POOL_TYPES = ("process", "docker", "kubernetes")
-_PULL = "prefect.deployments.steps.set_working_directory"
+_PULL = "deployments.pull.work_in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ async def register(
         kind, done.pool[target.pool] = await _apply_pool(client, target)
         names = set()
         for one in wanted:
-            flow: Flow[..., Any] = load_flow_from_entrypoint(one.entrypoint, use_placeholder_flow=False)
+            flow = load_flow(one.entrypoint)
             change = await _apply(client, one, flow, target, kind)
             names.add(one.name)
             when = ", ".join(f"{schedule['cron']} {schedule['timezone']}" for schedule in one.schedules)
@@ -93,6 +93,13 @@ async def register(
         for automation in [*clean_up(), *(alerts(block) if block else ())]:
             done.automations[automation.name] = await apply_automation(client, automation)
     return done
+
+
+def load_flow(entrypoint: str) -> Flow[..., Any]:
+    """Import a flow by its module path; never from the current folder, where Prefect would look first."""
+    module, _, name = entrypoint.rpartition(".")
+    flow: Flow[..., Any] = getattr(import_module(module), name)
+    return flow
 
 
 async def _apply_pool(client: PrefectClient, target: Target) -> tuple[str, str]:

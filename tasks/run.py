@@ -325,7 +325,7 @@ def service_command(pipeline: Pipeline, model_files: dict[str, Path], *, allow_p
     Args:
         allow_private: A source is in a private network, where the service does not read unless told.
     """
-    command = [sys.executable, "-m", "deployments.cli", "serve", "inference", "--json"]
+    command = [sys.executable, "-P", "-m", "deployments.cli", "serve", "inference", "--json"]
     command += ["--host", "127.0.0.1", "--port", "0", "--exit-with-parent"]
     for source in pipeline.sources:
         root, _ = split_source_uri(source.uri)

@@ -158,7 +158,7 @@ class ProcessStarter:
         """
         if self.is_busy:
             raise StartFailed("another batch is being run")
-        command = [sys.executable, "-m", "deployments.services.events.run_batch", reference, batch.id]
+        command = [sys.executable, "-P", "-m", "deployments.services.events.run_batch", reference, batch.id]
         try:
             # Stdout is for whoever started the service; what the run says is for people.
             # A run needs what any run does, but not the keys of the service.
