@@ -133,14 +133,13 @@ class Router:
         return delivery, routes
 
     def _is_superseded(self, job: JobRecord) -> bool:
-        """Say whether newer results of the same video must not be overwritten by these.
+        """Say whether routes should show other results of the same video than these.
 
-        A job of another spec, or of an older version of the object, may end late; its results
-        are kept, and are not what the routes should show.
+        A job of another spec, or of a version that was not listed last, may end late; its results
+        are kept.
         """
-        same = self._run.ledger.jobs(self._run.pipeline.name, uri=job.video.uri)
-        current = [other.key for other in same if other.spec == self._run.spec]
-        return not current or current[-1] != job.key
+        run = self._run
+        return run.ledger.current_job(run.pipeline.name, job.video.uri, run.spec) != job.key
 
     def _refuse(self, job: JobRecord, routes: list[str], error: ReelrouteError) -> None:
         """Record that a job's results could not be brought to any route."""

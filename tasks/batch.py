@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from prefect import get_run_logger, task
 
 from tasks.choose import Plan, in_threads
-from tasks.discover import Discovery, filter_of, planned, source_labels
+from tasks.discover import Discovery, filter_of, planned, record, source_labels
 from tasks.domain.errors import LedgerConflict, ObjectMissing
 from tasks.domain.job import JobState
 from tasks.domain.upload import UploadEvent
@@ -89,7 +89,7 @@ def record_batch(run: Run, uploads: list[Upload]) -> Looked:
             not_taken[found] += 1
     rows = {upload: next(planned(iter([video]), run.spec)) for upload, video in videos.items()}
     unique = {key: (key, video, spec) for key, video, spec in rows.values()}
-    new = run.ledger.plan(run.pipeline.name, unique.values(), run.started_at)
+    new = record(run, unique.values())
     looked.jobs = {upload: row[0] for upload, row in rows.items()}
     looked.found = Discovery(len(unique), new, not_taken, _warnings(not_taken))
     return looked

@@ -44,8 +44,17 @@ def record_listing(run: Run) -> Discovery:
         LocationMissing: A source's folder or bucket does not exist.
     """
     listing = Listing(run.pipeline, run.stores, run.started_at)
-    new = run.ledger.plan(run.pipeline.name, planned(listing, run.spec), run.started_at)
+    new = record(run, planned(listing, run.spec))
     return Discovery(listing.videos, new, listing.not_taken, tuple(listing.warnings))
+
+
+def record(run: Run, found: Iterable[tuple[str, VideoRef, InferenceSpec]]) -> int:
+    """Plan jobs of what was found just now, and have routes show again what came back; return how many are new."""
+    name = run.pipeline.name
+    new = run.ledger.plan(name, found, run.started_at)
+    for key, route in run.ledger.overtaken(name, run.spec, seen_since=run.started_at):
+        run.ledger.reset_delivery(name, key, route, run.clock())
+    return new
 
 
 def planned(videos: Iterator[VideoRef], spec: InferenceSpec) -> Iterator[tuple[str, VideoRef, InferenceSpec]]:

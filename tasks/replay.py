@@ -109,8 +109,7 @@ def _obsolete(ledger: Ledger, pipeline: str, spec: InferenceSpec, job: JobRecord
     """Why nobody would want this job's results, or ""."""
     if job.spec != spec:
         return "the pipeline asks for another inference now"
-    versions = [other.key for other in ledger.jobs(pipeline, uri=job.video.uri) if other.spec == spec]
-    return "" if versions[-1] == job.key else "the video was replaced"
+    return "" if ledger.current_job(pipeline, job.video.uri, spec) == job.key else "the video was replaced"
 
 
 def _place(found: Selection, job: JobRecord, wanted: Wanted) -> list[str] | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tasks.ledger.inbox import Inbox
 
 # The inbox of somebody who takes no upload events.
-EMPTY: dict[str, Any] = {"budget": None, "inbox": {"uploads": {}, "oldest": None, "batches": []}}
+EMPTY: dict[str, Any] = {"budget": None, "inbox": {"uploads": {}, "oldest": None, "batches": []}, "replaced": 0}
 
 
 def status(
@@ -51,22 +51,31 @@ def status(
 
 
 def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
-    """Collect what ``status --json`` prints."""
+    """Collect what ``status --json`` prints; videos that were replaced are a number and nothing else."""
     from tasks.domain.job import DeliveryState, JobState
 
     jobs, deliveries = ledger.counts(pipeline)
+    replaced = ledger.replaced(pipeline)
     troubled = [JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN]
-    failures = [_job(job) | (asdict(job.failure) if job.failure else {}) for job in ledger.jobs(pipeline, troubled)]
+    failures = [
+        _job(job) | (asdict(job.failure) if job.failure else {})
+        for job in ledger.jobs(pipeline, troubled)
+        if job.key not in replaced.keys
+    ]
     for delivery in ledger.deliveries(pipeline, [DeliveryState.FAILED, DeliveryState.PENDING]):
         job = ledger.job(delivery.job_key, pipeline=delivery.pipeline)
-        if delivery.failure is not None and job is not None:
+        if delivery.failure is not None and job is not None and job.key not in replaced.keys:
             stage = {"stage": f"route {delivery.route}"}
             failures.append(_job(job) | _standing(delivery) | asdict(delivery.failure) | stage)
     in_flight = [_job(job) for job in ledger.jobs(pipeline, [JobState.SUBMITTING, JobState.SUBMITTED])]
     return {
         "pipeline": pipeline,
-        "jobs": {str(state): count for state, count in jobs.items()},
-        "deliveries": {route: {str(s): n for s, n in states.items()} for route, states in deliveries.items()},
+        "jobs": {str(state): count - replaced.jobs.get(state, 0) for state, count in jobs.items()},
+        "deliveries": {
+            route: {str(s): n - replaced.deliveries.get(route, {}).get(s, 0) for s, n in states.items()}
+            for route, states in deliveries.items()
+        },
+        "replaced": len(replaced.keys),
         "failures": failures,
         "in_flight": in_flight,
         "inbox": read_inbox(ledger, pipeline),
@@ -137,6 +146,8 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
         for route, counts in standing["deliveries"].items():
             routes.add_row(Text(printable(route)), *(str(counts[state] or "") for state in states))
         printer.console.print(routes)
+    if standing["replaced"]:
+        printer.say(f"left out: {standing['replaced']} jobs of videos, or of inferences, that newer ones have replaced")
     show_budget(standing["budget"], printer)
     show_inbox(standing["inbox"], printer)
     for job in standing["in_flight"]:

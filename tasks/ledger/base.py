@@ -21,6 +21,7 @@ from tasks.domain.video import VideoInfo, VideoRef
 from tasks.ledger.inbox import Inbox
 from tasks.ledger.shard_base import ShardLedger
 from tasks.ledger.upkeep import Upkeep
+from tasks.ledger.versions import Versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,7 @@ class Slots:
     submission: Submission | None = None
 
 
-class Ledger(Inbox, ShardLedger, Upkeep, Protocol):
+class Ledger(Inbox, ShardLedger, Upkeep, Versions, Protocol):
     """Jobs, deliveries, the inbox and shards, safe to share by threads, processes and machines.
 
     Any method may raise :class:`tasks.domain.errors.LedgerUnusable`,

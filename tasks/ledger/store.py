@@ -24,6 +24,7 @@ from tasks.ledger.inbox_store import SqlInbox, named
 from tasks.ledger.redaction import is_fetchable, without_grants
 from tasks.ledger.shard_store import SqlShards
 from tasks.ledger.upkeep_store import SqlUpkeep
+from tasks.ledger.versions_store import SqlVersions
 
 # Rows written or read in one transaction: few enough that others hardly wait.
 BATCH = 500
@@ -31,7 +32,7 @@ BATCH = 500
 Record = TypeVar("Record")
 
 
-class SqlLedger(SqlInbox, SqlShards, SqlUpkeep):
+class SqlLedger(SqlInbox, SqlShards, SqlUpkeep, SqlVersions):
     """Implements :class:`tasks.ledger.base.Ledger`, which says what each method promises.
 
     Open one with :func:`tasks.ledger.open.open_ledger`.

@@ -21,6 +21,7 @@ from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContr
 from tests.contracts.ledger_races import KillContract, RaceContract
 from tests.contracts.ledger_shards import KeptPipelineContract, ShardContract
 from tests.contracts.ledger_text import TextContract
+from tests.contracts.ledger_versions import VersionContract
 
 
 class LedgerContract(
@@ -38,6 +39,7 @@ class LedgerContract(
     SlotContract,
     BudgetContract,
     CopyContract,
+    VersionContract,
     AbandonContract,
     ShardContract,
     KeptPipelineContract,

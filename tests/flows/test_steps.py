@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import stamina
 
+from deployments.cli.status import read
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.domain.errors import (
@@ -115,6 +119,31 @@ def test_results_of_another_video_are_delivered_nowhere(rig: Rig) -> None:
     failed = [job.failure.code for job in run.ledger.jobs("yard") if job.failure]
     assert (["result_invalid"] * 2, 1) == (failed, outcome.delivered["results"])
     assert 1 == len(list(run.results.list()))
+
+
+def test_a_version_that_comes_back_is_shown_again_without_being_paid(rig: Rig) -> None:
+    """A, then B in its place, then A again: routes show what was listed last, and status leaves the other out."""
+    path = rig.videos / "a.mp4"
+    first, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    shown = rig.out / "results" / "a.mp4.json.gz"
+
+    def night(frames: list[int]) -> bytes:
+        rig.clock.now += timedelta(days=1)
+        rig.backend.downloads = [json.dumps(results(frames)).encode()] * 3
+        go(rig.run(inference=", max_in_flight: 1"), rig)
+        return gzip.decompress(shown.read_bytes())
+
+    a = night([0, 5, 10, 15])
+    write_clip(path, frames=26)
+    b = night([0, 5, 10, 15, 20])
+    path.write_bytes(first)
+    os.utime(path, ns=(stamp, stamp))
+    again = night([0])
+
+    assert a != b
+    assert (a, 4) == (again, rig.backend.taken)
+    told = read(rig.run().ledger, "yard")
+    assert (3, 1) == (told["jobs"]["succeeded"], told["replaced"])
 
 
 def test_a_lost_answer_is_counted_as_submitted_nowhere(rig: Rig) -> None:
