@@ -103,7 +103,7 @@ def test_the_service_of_a_run_starts(hostile: Path, rig: Rig) -> None:
 async def test_the_run_of_a_batch_starts(
     hostile: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As the event service starts it without a Prefect server: it gets as far as asking a Prefect server that is not there."""
+    """As the event service starts it: it gets as far as asking a Prefect server that is not there."""
     monkeypatch.chdir(hostile)
     monkeypatch.setenv("PREFECT_HOME", str(hostile / "prefect"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
