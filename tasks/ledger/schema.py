@@ -81,7 +81,6 @@ jobs = Table(
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_video", "video_key"),
     Index("jobs_by_owner", "lease_owner"),
-    Index("jobs_by_id", "job_id"),
 )
 
 # No index by pipeline: SQLite would use it to read jobs, and sort all of a pipeline's for every page.

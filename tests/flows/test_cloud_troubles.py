@@ -18,7 +18,14 @@ from config.load import load_pipeline
 from config.settings import Settings
 from tasks.discover import record_listing
 from tasks.doctor import examine
-from tasks.domain.errors import AccessDenied, JobFailed, LocationMissing, ReelrouteError, StorageUnavailable
+from tasks.domain.errors import (
+    AccessDenied,
+    JobFailed,
+    LocationMissing,
+    ObjectMissing,
+    ReelrouteError,
+    StorageUnavailable,
+)
 from tasks.domain.job import JobState
 from tasks.domain.video import SignedUrl
 from tasks.infer import advance
@@ -185,13 +192,16 @@ async def test_a_url_that_was_changed_or_has_ended_is_refused_and_told_as_such(c
 async def test_an_object_that_is_deleted_before_it_is_submitted_is_a_failure_by_name(
     cloud: Cloud, tmp_path: Path
 ) -> None:
-    """Signing asks nobody, so the service finds out; the job is failed with the reason."""
+    """The look right before submitting finds it gone: nothing is sent, and the job is failed with the reason."""
     async with running(write_pipeline(tmp_path, cloud, cloud)) as (run, job):
         cloud.store(cloud.videos).delete("a.mp4")
-        failed = await infer(run, job.key)
+        with pytest.raises(ObjectMissing):
+            await infer(run, job.key)
+        failed = run.ledger.job(job.key)
+        assert failed is not None
         assert JobState.FAILED is failed.state
         assert failed.failure is not None
-        assert ("poll", "object_missing") == (failed.failure.stage, failed.failure.code)
+        assert ("sign", "object_missing", "") == (failed.failure.stage, failed.failure.code, failed.job_id)
 
 
 async def test_an_object_that_is_deleted_after_the_listing_is_not_submitted(cloud: Cloud, tmp_path: Path) -> None:

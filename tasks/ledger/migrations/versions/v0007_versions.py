@@ -1,4 +1,4 @@
-"""Whether a job's video was given out as one version alone, and an index of the services' ids of jobs."""
+"""Whether a job's video was given out as one version alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add both; nothing is known of earlier jobs."""
+    """Nothing is known of earlier jobs."""
     op.add_column("jobs", sa.Column("bound", sa.Boolean))
-    op.create_index("jobs_by_id", "jobs", ["job_id"])

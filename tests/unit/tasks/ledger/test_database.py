@@ -109,7 +109,19 @@ class TestPortability:
         }
         keys = {column.name for table in metadata.sorted_tables for column in table.primary_key}
         # Short, and made by us.
-        ours = {"batch", "content", "formed_at", "lease_owner", "name", "number", "object_key", "shard"}
+        ours = {
+            "at",
+            "attempt",
+            "batch",
+            "content",
+            "formed_at",
+            "lease_owner",
+            "name",
+            "number",
+            "object_key",
+            "shard",
+        }
+        ours |= {"uri_key"}
         assert {"id", "key", "job_key", "video_key", "state", "pipeline"} == (indexed | keys) - ours
 
     def test_rows_are_locked_where_the_database_can(self) -> None:
