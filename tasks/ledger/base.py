@@ -2,9 +2,9 @@
 
 Every move is compare-and-set in one transaction and is kept with its time. A row that somebody
 is working on carries a lease (owner, until); when the lease has passed, anybody may take over.
-All times are timezone-aware UTC and come from the caller. Leases go by the database's clock where it has one (PostgreSQL):
-the caller's times are put right by as much as its machine's clock differs. On SQLite all processes have one clock; if it
-is set forward, a lease may pass early, which costs an extra look at the job and no money.
+All times are timezone-aware UTC and come from the caller. Leases go by the database's clock where it has one
+(PostgreSQL), by as much as the caller's differs. On SQLite all processes have one clock; if it is set forward, a lease
+may pass early, which costs an extra look at the job and no money.
 """
 
 from __future__ import annotations
