@@ -24,7 +24,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 KEY = "key-MARKED-SECRET-key"
 MARK = "MARKED-SECRET"  # part of every secret that the stand-in or its tests hand out
 SIGNATURE = f"X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Expires=3600&X-Goog-Signature={MARK}%2Fab"
-RESULTS = {"frame_offset": [0, 5], "time_offset": [0.0, 0.2], "players-x1": [{"predictions": []}, None]}
+# Of a second of video at 25 frames/s, five of which are looked at: one in vain.
+RESULTS = {
+    "frame_offset": [0, 5, 10, 15, 20],
+    "time_offset": [0.0, 0.2, 0.4, 0.6, 0.8],
+    "players-x1": [{"predictions": []}, None, *[{"predictions": []}] * 3],
+}
 PROJECT = {
     "type": "object-detection", "name": "Players", "created": 1.7e9, "updated": 1.7e9,
     "images": 1, "unannotated": 0, "annotation": "x", "public": False, "splits": {}, "colors": {},
