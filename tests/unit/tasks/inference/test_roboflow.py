@@ -146,7 +146,7 @@ async def test_the_official_client_sends_the_same(service: ScriptedService, back
     output, _ = await process.communicate(f"{KEY}\n".encode())
     clip = ModelInfo(ModelRef.parse("clip"), TaskType.EMBEDDING)
     job_id = await backend.submit(VIDEO, SPEC, (MODEL, clip))
-    assert output.decode().splitlines()[-1] == "job-1 [0, 5]"
+    assert output.decode().splitlines()[-1] == "job-1 [0, 5, 10, 15, 20]"
     assert json.dumps(service.jobs["job-1"], sort_keys=True) == json.dumps(service.jobs[job_id], sort_keys=True)
     assert service.calls("submit")[0].target == service.calls("submit")[1].target
 
