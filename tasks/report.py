@@ -15,13 +15,15 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from tasks.choose import Plan
 from tasks.discover import Discovery
-from tasks.domain.errors import ReelrouteError
+from tasks.domain.errors import Permanent, ReelrouteError
 from tasks.domain.escaping import markdown_text
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
+from tasks.plan import stage_of
 from tasks.policies import STEP
 from tasks.run import Run
 from tasks.storage.filters import NOT_TAKEN
+from tasks.submit import failure_of
 from tasks.unforeseen import discreet_step
 
 # Rows of the table that people search in the Prefect UI.
@@ -77,12 +79,14 @@ class Standing:
     Attributes:
         states: Job state -> videos.
         skipped: Videos whose results were there before the run began.
+        undelivered: Videos with results that a route is still to get, and for which nothing went wrong.
         failures: What is wrong, one entry per video and stage.
         rows: The table of the videos that the run touched.
     """
 
     states: Counter[JobState] = field(default_factory=Counter)
     skipped: int = 0
+    undelivered: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -91,6 +95,7 @@ class Standing:
 @discreet_step
 async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome, command: str = "run") -> dict[str, Any]:
     """Summarise what a command did, write its report file and show it in Prefect."""
+    outcome.passing = passing_of(plan) | outcome.passing
     standing = await asyncio.to_thread(stand, run, outcome)
     summary = summarise(run, found, plan, outcome, standing) | {"command": command}
     text = markdown(summary)
@@ -104,13 +109,24 @@ async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome, c
     return summary
 
 
+def passing_of(plan: Plan) -> dict[str, Failure]:
+    """Job key -> why its video could not be looked at just now; what lasts is in the ledger."""
+    errors = {key: found.error for key, found in plan.failures}
+    return {
+        key: failure_of(stage_of(error), error)
+        for key, error in errors.items()
+        if error is not None and not isinstance(error, Permanent)
+    }
+
+
 def stand(run: Run, outcome: Outcome) -> Standing:
     """Read from the ledger how the videos of today's listing, and those that were resumed, stand."""
     standing = Standing()
-    troubled = _failed_deliveries(run)
+    troubled, begun = _failed_deliveries(run), _begun_deliveries(run)
     for job in _touched(run, outcome):
         standing.states[job.state] += 1
         standing.skipped += job.state is JobState.SUCCEEDED and job.updated_at < run.started_at
+        standing.undelivered += job.state is JobState.SUCCEEDED and job.key in begun - troubled.keys()
         problems = [failure for failure in (outcome.passing.get(job.key) or job.failure,) if failure is not None]
         problems += troubled.get(job.key, [])
         standing.failures += [_entry(job, failure) for failure in problems]
@@ -145,6 +161,13 @@ def _failed_deliveries(run: Run) -> dict[str, list[Failure]]:
     return troubled
 
 
+def _begun_deliveries(run: Run) -> set[str]:
+    """Keys of jobs whose predictions a route is to get, or is getting."""
+    wanted = {route.name for route in run.pipeline.routes}
+    begun = run.ledger.deliveries(run.pipeline.name, [DeliveryState.PENDING, DeliveryState.DELIVERING])
+    return {delivery.job_key for delivery in begun if delivery.route in wanted}
+
+
 def _entry(job: JobRecord, failure: Failure) -> dict[str, str]:
     return {"video": job.video.name, **asdict(failure)}
 
@@ -174,6 +197,7 @@ def summarise(run: Run, found: Discovery, plan: Plan, outcome: Outcome, standing
         "unknown": unknown,
         "in_flight": standing.states[JobState.SUBMITTED] + standing.states[JobState.SUBMITTING],
         "elsewhere": outcome.elsewhere,
+        "undelivered": standing.undelivered,
         "not_taken": dict(found.not_taken),
         "left_out": dict(plan.left_out + outcome.left_out),
         "delivered": {route.name: outcome.delivered[route.name] for route in run.pipeline.routes},
@@ -235,23 +259,42 @@ def markdown(summary: dict[str, Any]) -> str:
 def headline(summary: dict[str, Any]) -> str:
     """One sentence on how the run went."""
     if summary["interrupted"]:
-        left = f"{summary['in_flight']} jobs go on at the service; " if summary["in_flight"] else ""
+        left = f"{_counted(summary['in_flight'], 'job')} not done yet; " if summary["in_flight"] else ""
         return f"Interrupted by {summary['interrupted']}: {left}run the same command again to go on."
     if summary["stopped"]:
         return f"Stopped: {summary['stopped']['message']}."
     if not summary["discovered"]:
         return NOTHING[summary.get("command", "run")]
-    bad = summary["failed"] + summary["unknown"]
+    bad, rest = summary["failed"] + summary["unknown"], _left(summary)
     if bad:
-        return f"{bad} of {summary['discovered']} videos failed."
-    if summary["left_out"]:
-        reasons = ", ".join(summary["left_out"])
-        return f"{sum(summary['left_out'].values())} videos are left for another run: {reasons}."
+        rest.insert(0, f"{bad} of {_counted(summary['discovered'], 'video')} failed")
+    if rest:
+        return "; ".join(rest) + "."
     if summary["unscheduled"]:
         return "Everything is delivered, but LightlyOne was not asked to select: see the warnings."
     if summary["skipped"] == summary["discovered"] and not any(summary["delivered"].values()):
-        return f"Nothing to do: all {summary['discovered']} videos were done before."
+        return f"Nothing to do: {_counted(summary['discovered'], 'video')} done before."
     return "All is well."
+
+
+def _left(summary: dict[str, Any]) -> list[str]:
+    """What is neither done nor failed, and what takes it up, in phrases."""
+    # A job that another process is at work on is most often at the service.
+    waiting = max(0, summary["in_flight"] - summary["elsewhere"])
+    left_out = sum(summary["left_out"].values())
+    said = {
+        f"{_counted(waiting, 'job')} not done yet, for the next run or `reelroute collect`": waiting,
+        f"{_counted(summary['elsewhere'], 'video')} in the hands of another process": summary["elsewhere"],
+        f"{_counted(summary['undelivered'], 'video')} with results, to be delivered by the next run": summary[
+            "undelivered"
+        ],
+        f"{_counted(left_out, 'video')} left for another run: {', '.join(summary['left_out'])}": left_out,
+    }
+    return [text for text, count in said.items() if count]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _more(items: list[Any]) -> list[str]:

@@ -81,6 +81,8 @@ def test_bad_videos_are_listed_each_with_its_code_and_the_good_one_goes_through(
     assert all(failure["message"] for failure in ended.json["failures"])
     assert (5, 1, 4, 1) == tuple(ended.json[name] for name in ("discovered", "submitted", "failed", "succeeded"))
 
+    planned = yard.reelroute("plan", yard.pipeline(), "--json")
+    assert (0, {"succeeded": 1, "failed": 4}) == (planned.code, planned.json["known"])
     status = yard.reelroute("status", yard.pipeline(), "--json")
     assert codes == {failure["video"]: failure["code"] for failure in status.json["failures"]}
 
@@ -165,6 +167,7 @@ def test_without_waiting_the_next_run_collects(yard: Yard) -> None:
     later = yard.reelroute("run", yard.pipeline(), "--json")
 
     assert (0, 1, 0) == (left.code, left.json["submitted"], left.json["succeeded"])
+    assert "1 job not done yet, for the next run or `reelroute collect`." in left.stderr
     assert (0, 0, 1) == (later.code, later.json["submitted"], later.json["succeeded"])
     assert 1 == later.json["delivered"]["results"]
 

@@ -121,6 +121,8 @@ def test_odd_names_do_not_disturb_the_summary(capsys: pytest.CaptureFixture[str]
         "failed": 1,
         "unknown": 0,
         "in_flight": 0,
+        "elsewhere": 0,
+        "undelivered": 0,
         "not_taken": {"hidden": 3, "gone": 4},
         "left_out": {"--limit 1": 2},
         "delivered": {"results": 0},
@@ -135,7 +137,7 @@ def test_odd_names_do_not_disturb_the_summary(capsys: pytest.CaptureFixture[str]
 
     assert r"a\x1b[31m\nb.mp4" in out
     assert "\x07" not in out
-    assert "1 of 1 videos failed." in out
+    assert "1 of 1 video failed; 2 videos left for another run: --limit 1." in out
     assert re.search(r"not taken: hidden, or in a hidden folder +3\n", out)
     assert re.search(r"not taken: gone +4\n", out)
 

@@ -147,4 +147,4 @@ async def test_a_budget_smaller_than_one_video_submits_nothing_and_says_so(
     summary = await planned(rig, service, written(rig, more=f"budget: {{{budget}}}"))
 
     assert (Counter({reason: 2}), 0) == (summary["left_out"], summary["exit_code"])
-    assert f"2 videos are left for another run: {reason}." == summary["headline"]
+    assert f"2 videos left for another run: {reason}." == summary["headline"]

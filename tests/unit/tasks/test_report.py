@@ -8,11 +8,14 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tasks.choose import Plan
 from tasks.discover import Discovery
-from tasks.domain.errors import AuthRefused
+from tasks.domain.errors import AuthRefused, ObjectMissing, StorageUnavailable
 from tasks.domain.job import DeliveryState, Failure, JobState
-from tasks.report import Outcome, _row, headline, markdown, stand, summarise, write_report
+from tasks.plan import Assessment
+from tasks.report import Outcome, _row, headline, markdown, passing_of, stand, summarise, write_report
 from tasks.run import Run
 from tests.rig import Rig
 
@@ -98,7 +101,64 @@ def test_what_is_delivered_without_being_submitted_is_not_nothing(rig: Rig) -> N
     idle = summary_of(again)
 
     assert "All is well." == headline(delivered)
-    assert "Nothing to do: all 2 videos were done before." == headline(idle)
+    assert "Nothing to do: 2 videos done before." == headline(idle)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "All is well."),
+        ({"in_flight": 2}, "2 jobs not done yet, for the next run or `reelroute collect`."),
+        ({"in_flight": 1, "elsewhere": 1}, "1 video in the hands of another process."),
+        ({"undelivered": 1}, "1 video with results, to be delivered by the next run."),
+        (
+            {"left_out": {"--limit 1": 2}, "in_flight": 1},
+            "1 job not done yet, for the next run or `reelroute collect`; ",
+        ),
+        (
+            {"failed": 1, "undelivered": 2},
+            "1 of 3 videos failed; 2 videos with results, to be delivered by",
+        ),
+    ],
+)
+def test_all_is_well_only_when_nothing_is_left(given: dict[str, object], said: str) -> None:
+    """What is in flight, elsewhere, left out or undelivered is said, with what takes it up."""
+    none = ("interrupted", "in_flight", "failed", "unknown", "skipped", "stopped", "elsewhere", "undelivered")
+    summary = dict.fromkeys(none, 0) | {"discovered": 3, "unscheduled": 0, "left_out": {}, "delivered": {"results": 3}}
+
+    assert headline(summary | given).startswith(said)
+
+
+def test_what_no_route_has_yet_is_undelivered(rig: Rig) -> None:
+    """Results whose deliveries were begun and not ended, by nobody's fault, are not done."""
+    run = rig.run()
+    finish(rig, run)
+    for job in run.ledger.jobs("yard"):
+        run.ledger.plan_deliveries("yard", job.key, run.fingerprints, run.clock())
+
+    summary = summary_of(run, Outcome(submitted=2, succeeded=2))
+
+    assert (2, 0) == (summary["undelivered"], summary["exit_code"])
+    assert "2 videos with results, to be delivered by the next run." == headline(summary)
+
+
+def test_a_video_that_could_not_be_looked_at_just_now_is_told(rig: Rig) -> None:
+    """It stays planned, and the run that left it there is not called well."""
+    run = rig.run()
+    one, other = rig.listed(run)
+    gone = ObjectMissing("b is gone")
+    plan = Plan()
+    plan.failures = [
+        (one.key, Assessment(one.video, None, 0, StorageUnavailable("the store does not answer", hint="later"))),
+        (other.key, Assessment(other.video, None, 0, gone)),
+    ]
+
+    passing = passing_of(plan)
+
+    assert {one.key: ("probe", "storage_unavailable", "later")} == {
+        key: (failure.stage, failure.code, failure.hint) for key, failure in passing.items()
+    }
+    assert 1 == summary_of(run, Outcome(passing=passing), plan)["exit_code"]
 
 
 def test_a_video_that_has_left_the_sources_is_not_counted(rig: Rig) -> None:

@@ -91,6 +91,7 @@ def test_a_refusal_is_a_warning_and_an_exit_code(server: LightlyServer) -> None:
 
 def test_the_headline_says_what_is_missing() -> None:
     """A run whose videos are all delivered is not called well."""
-    summary = dict.fromkeys(("interrupted", "in_flight", "failed", "unknown", "left_out", "skipped", "stopped"), 0)
+    none = ("interrupted", "in_flight", "failed", "unknown", "skipped", "stopped", "elsewhere", "undelivered")
+    summary = dict.fromkeys(none, 0) | {"left_out": {}, "discovered": 3, "unscheduled": 1}
 
-    assert "not asked to select" in headline(summary | {"discovered": 3, "unscheduled": 1})
+    assert "not asked to select" in headline(summary)
