@@ -41,6 +41,7 @@ async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -
         outcome = Outcome()
         found = await discover_videos(run)
         plan = await plan_videos(run, limit)
+        outcome.stopped = plan.stopped
         todo = [*plan.reuse, *plan.todo]
         if not wait:
             await Pool(run, outcome, lambda _: None, wait=False, copies=plan.copies).infer_all(todo)

@@ -35,6 +35,7 @@ async def on_upload(pipeline: str, batch: str) -> Any:
         looked = await look_up(run, uploads)
         todo, left = await asyncio.to_thread(jobs_of, run, looked)
         plan = await plan_videos(run, 0, todo)
+        outcome.stopped = plan.stopped
         async with Router(run, outcome) as router:
             await Pool(run, outcome, router.put, copies=plan.copies).infer_all([*plan.reuse, *plan.todo], left)
         await mark_done(run, batch, looked, plan, outcome)

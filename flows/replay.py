@@ -57,6 +57,7 @@ async def replay(
         outcome = Outcome(resumed=chosen.keys)
         await asyncio.to_thread(reset_deliveries, run, chosen.deliver)
         plan, revived = await take_up(run, chosen, outcome)
+        outcome.stopped = plan.stopped
         async with Router(run, outcome) as router:
             await Pool(run, outcome, router.put, copies=plan.copies).infer_all([*plan.reuse, *plan.todo], revived)
         found = Discovery(len(chosen.keys), 0, chosen.left_alone)

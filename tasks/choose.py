@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from config.pipeline import Pipeline
 from tasks.copies import Originals
 from tasks.domain.budget import Limits, Spent
+from tasks.domain.errors import ReelrouteError
 from tasks.domain.video import printable
 from tasks.ledger.base import Ledger
 from tasks.places import Firsts
@@ -68,6 +69,7 @@ class Plan:
         longest: The longest videos to submit: (minutes, name).
         notes: What the owners of single videos may want to know, in sentences.
         warnings: What holds for many videos, in sentences.
+        stopped: Why videos cannot be read any more: nothing is to be submitted, and all stay planned. Or None.
     """
 
     todo: list[str] = field(default_factory=list)
@@ -80,6 +82,7 @@ class Plan:
     longest: list[tuple[float, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    stopped: ReelrouteError | None = None
 
 
 # Key of the job, what a look at its video told, and the hash of its content: "" if the store has none,

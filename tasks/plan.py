@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from config.pipeline import Pipeline
+from tasks.access import Access
 from tasks.choose import Looked, Plan, allowance_of, choose, in_threads
 from tasks.copies import REUSABLE, Originals, remember_content, remember_done
 from tasks.domain.budget import Spent, Submission
@@ -57,7 +58,7 @@ class Assessment:
 def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) -> Plan:
     """Probe the planned videos of today's listing (or ``waiting``) and choose those that fit limit and budget.
 
-    Videos that cannot be inferred are recorded as failed.
+    Videos that cannot be inferred are recorded as failed; see :mod:`tasks.access` for those that may not be read.
 
     Raises:
         NotSignable: No video of a source can be given to the service.
@@ -70,9 +71,24 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     if waiting is None:
         waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
         _learn_contents(run)
-    plan = choose(in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE), allowance, originals, firsts)
+    access = Access(run.stores)
+    plan = choose(_looked_at(run, waiting, access), allowance, originals, firsts)
+    if access.ended:
+        return Plan(stopped=access.ended)
     plan.warnings[:0] = lifetime_warnings(run.pipeline, run.stores, firsts, run.clock())
     return plan
+
+
+def _looked_at(run: Run, waiting: Iterable[JobRecord], access: Access) -> Iterator[Looked]:
+    """Look at each video and record those that cannot be inferred; end where access to them does."""
+    for job, found, content in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
+        for bad, error in access.failed(job, found.error):
+            _give_up(run, bad, error)
+        if access.ended:
+            return
+        yield job.key, found, content
+    for bad, error in access.rest():
+        _give_up(run, bad, error)
 
 
 def _learn_contents(run: Run) -> None:
@@ -84,7 +100,7 @@ def _learn_contents(run: Run) -> None:
             pass
 
 
-def _look(run: Run, job: JobRecord) -> Looked:
+def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment, str | None]:
     found, content = assess(run.pipeline, run.stores, job.video, job.info), None
     if found.info is not None and job.info is None:
         run.ledger.set_info(job.key, found.info)
@@ -93,9 +109,7 @@ def _look(run: Run, job: JobRecord) -> Looked:
             content = remember_content(run, job)
         except ReelrouteError as error:
             found = replace(found, error=error)
-    if found.error is not None:
-        _give_up(run, job, found.error)
-    return job.key, found, content
+    return job, found, content
 
 
 def _give_up(run: Run, job: JobRecord, error: ReelrouteError) -> None:

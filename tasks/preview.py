@@ -12,7 +12,7 @@ from config.pipeline import Pipeline
 from tasks.choose import Estimate, Looked, Plan, allowance_of, choose, in_threads
 from tasks.copies import REUSABLE, Originals, content_of
 from tasks.discover import Listing
-from tasks.domain.errors import ReelrouteError
+from tasks.domain.errors import CredentialsRefused, ReelrouteError
 from tasks.domain.job import InferenceSpec, JobState, job_key
 from tasks.domain.video import VideoRef
 from tasks.ledger.base import JobRecord, Ledger
@@ -106,6 +106,7 @@ def preview(
 
     Raises:
         LocationMissing: A source's folder or bucket does not exist.
+        CredentialsRefused: The credentials ended while videos were read.
     """
     found = Preview()
     listing, firsts = Listing(pipeline, stores, now), Firsts(stores)
@@ -130,7 +131,10 @@ def preview(
     def look(waiting: Waiting) -> Looked:
         key, video, job = waiting
         looked(str(video))
-        return key, *_assess(pipeline, stores, video, job)
+        assessment, content = _assess(pipeline, stores, video, job)
+        if isinstance(assessment.error, CredentialsRefused):  # and so would all the others be
+            raise assessment.error
+        return key, assessment, content
 
     waiting = _in_turn(ledger, planned, new)
     allowance = allowance_of(pipeline, ledger, now, limit)

@@ -16,13 +16,16 @@ from typing import NoReturn
 from uuid import uuid4
 
 from tasks.domain.errors import (
+    AccessDenied,
     Ambiguous,
     AuthRefused,
     BudgetSpent,
     CopyAhead,
+    CredentialsRefused,
     LedgerConflict,
     LedgerUnavailable,
     LedgerUnusable,
+    NotSignable,
     PlanRefused,
     ReelrouteError,
     Retryable,
@@ -63,7 +66,7 @@ async def submit_job(run: Run, job: JobRecord, *, wait: bool = True, slots: Slot
         CopyAhead: A copy was submitted first; the job is planned as before.
         BudgetSpent: The period's budget has no room for it; the job is planned as before.
         SubmissionUnknown: The answer was lost; the job is recorded as unknown.
-        AuthRefused, PlanRefused, Retryable: Nothing was taken; the job is planned as before.
+        AuthRefused, PlanRefused, CredentialsRefused, Retryable: Nothing was taken; the job is planned as before.
         Permanent: The service or the store refuses this video; the job is recorded as failed.
     """
     attempt, told = 1, False
@@ -98,9 +101,18 @@ def _slot_wait_s(run: Run) -> float:
 
 
 async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
-    """Make the service able to read the version that was planned; what rules that out for good is recorded."""
+    """Make the service able to read the version that was planned; what rules that out for good is recorded.
+
+    Raises:
+        CredentialsRefused: We cannot sign (any more), which says nothing about the video: it stays planned.
+        AccessDenied: We may not look at it now. It stays planned; whether that is its own failure, a plan tells.
+    """
     try:
         return await asyncio.to_thread(run.stores.grant_planned, job.video)
+    except NotSignable as error:
+        raise CredentialsRefused(error.message, hint=error.hint) from None
+    except AccessDenied:
+        raise
     except ReelrouteError as error:
         if not isinstance(error, Retryable):
             await run.move(job, JobState.FAILED, failure=failure_of("sign", error))

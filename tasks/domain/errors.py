@@ -100,8 +100,6 @@ class AccessDenied(Permanent):
 class CredentialsRefused(AccessDenied):
     """The credentials themselves are wrong, have expired or cannot be had; no object is meant."""
 
-    code = "credentials_refused"
-
 
 class KeyUnsafe(Permanent):
     """The key would leave its root, or no client could fetch it by URL."""

@@ -13,6 +13,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from tasks.domain.errors import (
     AccessDenied,
+    CredentialsRefused,
     InputInvalid,
     LocationMissing,
     ObjectMissing,
@@ -64,7 +65,7 @@ def translate(error: AzureError, action: str, uri: str, *, host: str, anonymous:
     if status is not None:
         return _refused(status, error, action, what, uri, anonymous=anonymous)
     if isinstance(error, ClientAuthenticationError):
-        return AccessDenied(f"{what}: no token could be had for the Azure credentials", hint=LOG_IN)
+        return CredentialsRefused(f"{what}: no token could be had for the Azure credentials", hint=LOG_IN)
     return StorageUnavailable(
         f"{what}: {host} does not answer", hint="check the network, and the names in `account` and `endpoint_url`"
     )
@@ -81,7 +82,7 @@ def _refused(status: int, error: AzureError, action: str, what: str, uri: str, *
     shown = f"{status}{', ' if code else ''}{printable(code)}"
     container = uri.removeprefix("az://").partition("/")[0]
     if anonymous and (status in (401, 403) or code in _HIDDEN):
-        return AccessDenied(f"{what}: no Azure credentials were found, and it is not public", hint=LOG_IN)
+        return CredentialsRefused(f"{what}: no Azure credentials were found, and it is not public", hint=LOG_IN)
     if code in _CONTAINER_GONE or (status == 404 and action in ("list", "write")):
         return LocationMissing(f"there is no container {printable(container)}", hint="check its name and the account")
     if status == 404:
@@ -99,9 +100,9 @@ def _refused(status: int, error: AzureError, action: str, what: str, uri: str, *
 
 def _denied(shown: str, code: str, action: str, what: str) -> ReelrouteError:
     if code in _BAD_CREDENTIALS:
-        return AccessDenied(f"{what}: the credentials are wrong or have expired ({shown})", hint=LOG_IN)
+        return CredentialsRefused(f"{what}: the credentials are wrong or have expired ({shown})", hint=LOG_IN)
     if code == "KeyBasedAuthenticationNotPermitted":
-        return AccessDenied(
+        return CredentialsRefused(
             f"{what}: the account takes no keys ({shown})", hint="use `az login` or a service principal"
         )
     if code == "AuthorizationFailure":

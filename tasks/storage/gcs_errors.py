@@ -16,6 +16,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from tasks.domain.errors import (
     AccessDenied,
+    CredentialsRefused,
     InputInvalid,
     LocationMissing,
     ObjectMissing,
@@ -76,7 +77,7 @@ def translate(error: Exception, action: str, uri: str, *, host: str, anonymous: 
     if anonymous and isinstance(error, auth.GoogleAuthError):
         return _denied(401, error, action, what, anonymous=True)
     if isinstance(error, (auth.DefaultCredentialsError, auth.RefreshError)) and not getattr(error, "retryable", False):
-        return AccessDenied(f"{what}: Google's credentials are expired, revoked or cannot be read", hint=LOG_IN)
+        return CredentialsRefused(f"{what}: Google's credentials are expired, revoked or cannot be read", hint=LOG_IN)
     if isinstance(error, DataCorruption):
         return StorageUnavailable(f"{what}: what came is not what is stored", hint="try again")
     if isinstance(error, requests.exceptions.InvalidURL):
@@ -114,9 +115,9 @@ def _refused(status: int, error: Exception, action: str, what: str, uri: str, *,
 
 def _denied(status: int, error: Exception, action: str, what: str, *, anonymous: bool) -> ReelrouteError:
     if anonymous:
-        return AccessDenied(f"{what}: no Google credentials were found, and it is not public", hint=LOG_IN)
+        return CredentialsRefused(f"{what}: no Google credentials were found, and it is not public", hint=LOG_IN)
     if status == 401:
-        return AccessDenied(f"{what}: Google does not accept the credentials; they may have expired", hint=LOG_IN)
+        return CredentialsRefused(f"{what}: Google does not accept the credentials; they may have expired", hint=LOG_IN)
     return AccessDenied(
         f"{what}: access denied (403{_reason(error)})", hint=f"the account needs {RIGHTS[action]} on the bucket"
     )

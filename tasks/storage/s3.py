@@ -122,19 +122,21 @@ class S3Storage:
         """Say what is there now."""
         place = self._place(key)
         with translated("read", self.root + key):
-            try:
-                found = self._connection.client.head_object(**place)
-            except ClientError as error:
-                if code_of(error) != "404":
-                    # A HEAD's refusal has no body to tell the reason; a GET's has.
-                    self._connection.client.get_object(**place, Range="bytes=0-0")["Body"].close()
-                raise
-        return self._told(key, found)
+            return self._told(key, self._head(place))
+
+    def _head(self, place: dict[str, Any], **more: str) -> Any:
+        try:
+            return self._connection.client.head_object(**place, **more)
+        except ClientError as error:
+            if code_of(error) != "404":
+                # A HEAD's refusal has no body to tell the reason; a GET's has.
+                self._connection.client.get_object(**place, Range="bytes=0-0")["Body"].close()
+            raise
 
     def content_hash(self, key: str, version: str) -> str:
         """The MD5 that an ETag is, where it surely is one, or a SHA-256 of the whole; by one HEAD."""
         with translated("read", self.root + key):
-            found = self._connection.client.head_object(**self._place(key), ChecksumMode="ENABLED")
+            found = self._head(self._place(key), ChecksumMode="ENABLED")
         content.same_version(self._told(key, found), version)
         is_express = self._bucket.endswith("--x-s3")  # whose ETags are random
         return content.of_s3_head(found, is_aws=self._connection.is_aws and not is_express)

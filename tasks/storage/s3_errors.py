@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 
 from tasks.domain.errors import (
     AccessDenied,
+    CredentialsRefused,
     InputInvalid,
     KeyUnsafe,
     LocationMissing,
@@ -101,9 +102,9 @@ def translate(error: Exception, action: str, uri: str) -> ReelrouteError:
         return _answered(error, action, uri, message)
     name = type(error).__name__
     if isinstance(error, RuntimeError):  # what botocore says of renewed credentials that have expired as well
-        return AccessDenied(f"{message}: the credentials have expired", hint=_denied_hint("ExpiredToken", action))
+        return CredentialsRefused(f"{message}: the credentials have expired", hint=_denied_hint("ExpiredToken", action))
     if isinstance(error, _NO_CREDENTIALS):
-        return AccessDenied(
+        return CredentialsRefused(
             f"{message}: the credentials cannot be had ({name})",
             hint="check AWS_PROFILE and the credentials that it names; `aws sts get-caller-identity` shows them",
         )
@@ -140,7 +141,9 @@ def _answered(error: boto.ClientError, action: str, uri: str, message: str) -> R
         return StorageUnavailable(reason, hint="the store is busy; run again later")
     if status == 404:
         return ObjectMissing(f"there is no {printable(uri)}")
-    if status in (401, 403) or code in _EXPIRED | _WRONG_KEYS:
+    if code in _EXPIRED | _WRONG_KEYS | {"RequestTimeTooSkewed"}:
+        return CredentialsRefused(reason, hint=_denied_hint(code, action))
+    if status in (401, 403):
         return AccessDenied(reason, hint=_denied_hint(code, action))
     return InputInvalid(reason, hint="the store does not take such a request; check the bucket and the endpoint_url")
 

@@ -12,6 +12,7 @@ from azure.storage.blob import BlobServiceClient, LinearRetry, StandardBlobTier
 
 from tasks.domain.errors import (
     AccessDenied,
+    CredentialsRefused,
     InputInvalid,
     LocationMissing,
     ObjectMissing,
@@ -283,13 +284,13 @@ def refused_with(status: int, code: str) -> HttpResponseError:
     [
         (refused_with(403, "AuthorizationPermissionMismatch"), "sign", AccessDenied, "Delegator"),
         (refused_with(403, "AuthorizationFailure"), "read", AccessDenied, "firewall"),
-        (refused_with(403, "KeyBasedAuthenticationNotPermitted"), "read", AccessDenied, "az login"),
-        (refused_with(401, "InvalidAuthenticationInfo"), "read", AccessDenied, "az login"),
+        (refused_with(403, "KeyBasedAuthenticationNotPermitted"), "read", CredentialsRefused, "az login"),
+        (refused_with(401, "InvalidAuthenticationInfo"), "read", CredentialsRefused, "az login"),
         (refused_with(409, "BlobBeingRehydrated"), "read", AccessDenied, "rehydrate"),
         (refused_with(409, "ContainerBeingDeleted"), "write", LocationMissing, "account"),
         (refused_with(400, "InvalidResourceName"), "list", InputInvalid, ""),
         (refused_with(500, "OperationTimedOut"), "read", StorageUnavailable, ""),
-        (ClientAuthenticationError("DefaultAzureCredential: s3cret"), "list", AccessDenied, "az login"),
+        (ClientAuthenticationError("DefaultAzureCredential: s3cret"), "list", CredentialsRefused, "az login"),
     ],
 )
 def test_errors_are_told_apart(error: HttpResponseError, action: str, kind: type[ReelrouteError], hint: str) -> None:
