@@ -10,11 +10,11 @@ import pytest
 from tasks.domain.job import JobState
 from tests.flows.conftest import Yard
 from tests.flows.scripted import ScriptedYard
-from tests.scripted_service import Fault, ScriptedService
+from tests.scripted_service import ScriptedService
 
 pytestmark = pytest.mark.engine
 
-FAILED = Fault(body={"status": 2, "error": "worker_crashed", "message": "it broke", "hint": "try again"})
+FAILED = {"status": 2, "error": "worker_crashed", "message": "it broke", "hint": "try again"}
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_what_a_run_left_is_collected_and_nothing_submitted(scripted: ScriptedYa
 def test_failed_jobs_are_paid_again_only_after_somebody_agreed(scripted: ScriptedYard) -> None:
     """Exit code 2 and nothing done without a terminal; with --yes the failed one alone is submitted."""
     service, yard = scripted.service, scripted.yard
-    service.script("check", FAILED)
+    service.verdicts["job-1"] = FAILED
     first = yard.reelroute("run", "yard", "--json")
     assert (1, 2, 1) == (first.code, first.json["submitted"], first.json["failed"])
 

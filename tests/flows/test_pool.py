@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow
 
+from flows import pool
 from flows.pool import Pool
-from tasks.domain.errors import AccessDenied, AuthRefused, LedgerUnavailable, ReelrouteError
+from tasks.breaker import MOST_ODD
+from tasks.domain.errors import (
+    AccessDenied,
+    AuthRefused,
+    CredentialsRefused,
+    LedgerUnavailable,
+    NotTheService,
+    ReelrouteError,
+    RequestRefused,
+    SubmissionUnknown,
+)
 from tasks.domain.job import JobState
 from tasks.infer import advance
 from tasks.inference.base import JobStatus
+from tasks.ledger.base import JobRecord
 from tasks.plan import make_plan
 from tasks.report import Outcome
 from tasks.run import Run
@@ -152,3 +166,99 @@ async def test_a_ledger_that_goes_away_ends_the_run_with_one_error_that_can_be_r
 
     with pytest.raises(LedgerUnavailable, match="went away"):
         await pooled(run, [])
+
+
+class OddAbout(ScriptedBackend):
+    """A service that says something odd about one job, and does well by the others."""
+
+    def __init__(self, odd: Exception) -> None:
+        super().__init__()
+        self.odd = odd
+
+    async def check(self, job_id: str) -> JobStatus:
+        if job_id == "job-3":
+            raise self.odd
+        return await super().check(job_id)
+
+
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize(
+    "odd",
+    [RequestRefused("400"), NotTheService("302"), AuthRefused("403"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_odd_answer_about_one_job_ends_no_other(rig: Rig, odd: Exception, once: bool) -> None:
+    """All others are collected; it is left, or expires at its deadline with what was said of it."""
+    rig.backend = OddAbout(odd)
+    await leave_all_in_flight(rig, rig.run())
+    if once:
+        rig.clock.now += timedelta(days=1)
+    run = rig.run()
+
+    outcome, stored = await pooled(run, [], once=once)
+
+    assert (BACKLOG - 1, BACKLOG - 1) == (outcome.succeeded, len(stored))
+    (left,) = [job for job in run.ledger.jobs("yard") if job.state is not JobState.SUCCEEDED]
+    assert (JobState.EXPIRED, "deadline_passed") == (left.state, left.failure.code if left.failure else "")
+    assert left.failure is not None
+    assert "the last answer" in left.failure.message
+
+
+async def test_an_error_of_ours_about_one_job_ends_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where nobody foresaw it: the job stays at the service, and the report says so."""
+    await leave_all_in_flight(rig, rig.run())
+    run = rig.run()
+    unlucky = next(iter(run.ledger.jobs("yard"))).key
+    given = pool.await_job
+
+    async def stumble(run: Run, job: JobRecord, *, once: bool = False) -> bool:
+        if job.key == unlucky:
+            raise KeyError("bug")
+        return await given(run, job, once=once)
+
+    monkeypatch.setattr(pool, "await_job", stumble)
+
+    outcome, _ = await pooled(run, [])
+
+    assert BACKLOG - 1 == outcome.succeeded
+    assert {unlucky: "unexpected"} == {key: failure.code for key, failure in outcome.passing.items()}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (SubmissionUnknown("502"), JobState.UNKNOWN),
+        (NotTheService("log in"), JobState.PLANNED),
+    ],
+)
+async def test_a_few_answers_of_others_in_a_row_stop_the_run(rig: Rig, answer: ReelrouteError, state: JobState) -> None:
+    """A captive portal, a gateway that is down: few jobs are in doubt, none has failed, the rest is planned."""
+    run = rig.run()
+    rig.listed(run)
+    todo = make_plan(run, 0).todo
+    rig.backend.submits = [answer] * 100
+
+    outcome, _ = await pooled(run, todo)
+
+    assert outcome.stopped is not None
+    assert (3, MOST_ODD) == (outcome.stopped.exit_code, len(rig.backend.asked))
+    states = Counter(job.state for job in run.ledger.jobs("yard"))
+    assert Counter([state] * MOST_ODD + [JobState.PLANNED] * (BACKLOG - MOST_ODD)) == states
+
+
+async def test_credentials_that_end_in_mid_run_stop_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is signed any more: no video has failed, and none is asked for."""
+    run = rig.run()
+    rig.listed(run)
+    todo = make_plan(run, 0).todo
+
+    def refuse(_: object) -> None:
+        raise CredentialsRefused("the session token has expired")
+
+    monkeypatch.setattr(run.stores, "grant", refuse)
+
+    outcome, _ = await pooled(run, todo)
+
+    assert isinstance(outcome.stopped, CredentialsRefused)
+    assert (3, []) == (outcome.stopped.exit_code, rig.backend.asked)
+    assert {JobState.PLANNED} == {job.state for job in run.ledger.jobs("yard")}
