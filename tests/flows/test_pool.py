@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prefect import flow
 
-from flows import pool
 from flows.pool import Pool
+from tasks import collect
 from tasks.breaker import MOST_ODD
 from tasks.domain.errors import (
     AccessDenied,
@@ -209,14 +209,14 @@ async def test_an_error_of_ours_about_one_job_ends_no_other(rig: Rig, monkeypatc
     await leave_all_in_flight(rig, rig.run())
     run = rig.run()
     unlucky = next(iter(run.ledger.jobs("yard"))).key
-    given = pool.await_job
+    given = collect.await_job
 
     async def stumble(run: Run, job: JobRecord, *, once: bool = False) -> bool:
         if job.key == unlucky:
             raise KeyError("bug")
         return await given(run, job, once=once)
 
-    monkeypatch.setattr(pool, "await_job", stumble)
+    monkeypatch.setattr("flows.pool.await_job", stumble)
 
     outcome, _ = await pooled(run, [])
 
@@ -255,7 +255,7 @@ async def test_credentials_that_end_in_mid_run_stop_it(rig: Rig, monkeypatch: py
     def refuse(_: object) -> None:
         raise CredentialsRefused("the session token has expired")
 
-    monkeypatch.setattr(run.stores, "grant", refuse)
+    monkeypatch.setattr(run.stores, "grant_planned", refuse)
 
     outcome, _ = await pooled(run, todo)
 
