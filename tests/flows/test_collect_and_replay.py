@@ -64,7 +64,6 @@ def test_failed_jobs_are_paid_again_only_after_somebody_agreed(scripted: Scripte
     assert "1 jobs are submitted and paid again: 5 frames" in asked.json["error"]["message"]
     assert "about 0.01" in asked.json["error"]["message"]
 
-    service.script("check", FAILED)  # it is asked first, and says it once more
     again = yard.reelroute("replay", "yard", "--failed", "--yes", "--json")
     assert 0 == again.code, again.stderr
     assert (1, 1, 1, 3) == (
