@@ -16,7 +16,6 @@ from tasks.domain.budget import Limits
 
 CALENDAR = ("run", "day", "week", "month")
 PERIODS = "run, day, week, month, or a number and a unit: 90s, 15m, 36h or 7d, at most 31d"
-# The ledger keeps what was submitted for longer than this, and forgets the rest when it is pruned.
 LONGEST_PERIOD = timedelta(days=31)
 
 

@@ -234,6 +234,13 @@ class Settings(BaseSettings):
         ),
         Allowed("text, json"),
     ] = "text"
+    prune_weekly: Annotated[
+        bool,
+        Field(
+            validation_alias="REELROUTE_PRUNE_WEEKLY", description="Whether `deploy` schedules the deployment `prune`."
+        ),
+        Allowed("true, false"),
+    ] = True
     metrics_key: Annotated[
         SecretStr | None,
         AfterValidator(_stripped),

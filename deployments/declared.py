@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tasks.domain.errors import InputInvalid
 FILE = Path(__file__).with_name("prefect.yaml")
 # The one that is made anew for each pipeline with a schedule.
 NIGHTLY = "nightly-ingest"
+PRUNE = "prune"
 _HAS_SCHEDULE = re.compile(rb"(?m)^schedule\s*:")
 
 
@@ -57,6 +58,12 @@ def declared(file: Path = FILE) -> list[Declared]:
         )
         for entry in data["deployments"]
     ]
+
+
+def with_switches(deployments: Iterable[Declared], *, prune_weekly: bool) -> Iterator[Declared]:
+    """The same deployments, without the schedules that settings switch off."""
+    for one in deployments:
+        yield one if one.name != PRUNE or prune_weekly else replace(one, schedules=())
 
 
 def with_nightlies(deployments: list[Declared], schedules: Mapping[str, Schedule]) -> Iterator[Declared]:

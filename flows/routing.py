@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tasks.domain.errors import ReelrouteError
+from tasks.domain.errors import ReelrouteError, ResultPruned
 from tasks.domain.job import DeliveryState, JobState
 from tasks.ledger.base import JobRecord
 from tasks.predictions.coverage import frames_not_inferred
 from tasks.report import Outcome
-from tasks.route import DELIVERY_LEASE, Delivered, deliver_batch, prepare
+from tasks.route import DELIVERY_LEASE, Delivered, deliver_batch, give_up_results, prepare
 from tasks.run import Run
 from tasks.selection import due, schedule_selections
 from tasks.sink_setup import open_sinks
@@ -124,6 +124,9 @@ class Router:
             return None, []
         try:
             delivery = prepare(run, job, folder)
+        except ResultPruned as error:
+            give_up_results(run, job, error)
+            return None, []
         except ReelrouteError as error:
             self._refuse(job, routes, error)
             return None, []

@@ -20,6 +20,7 @@ from tasks.domain.errors import (
     ReelrouteError,
     ResultExpired,
     ResultInvalid,
+    ResultPruned,
     ServiceUnavailable,
     Unforeseen,
     VideoReplaced,
@@ -189,9 +190,12 @@ def fetch_results(run: Run, job: JobRecord, target: Path) -> None:
     """Put the stored results JSON of a succeeded job into a local file, as the service gave it.
 
     Raises:
+        ResultPruned: Nothing is stored any more.
         ResultInvalid: What is stored is damaged.
         StorageUnavailable: The disk did not take it.
     """
+    if not job.result_key:
+        raise ResultPruned(f"{job.video}: its results were pruned while another version stood in its place")
     packed = target.with_suffix(".gz")
     run.results.download(job.result_key, packed)
     try:

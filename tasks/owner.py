@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -99,12 +100,18 @@ def work_prefix() -> str:
     return f"{_short_machine()}-{os.getpid()}-"
 
 
-def clear_dead_work(settings: Settings) -> None:
-    """Remove work folders of runs of this machine that were killed; machines may share the folder above."""
+def dead_work(settings: Settings) -> Iterator[Path]:
+    """Work folders of runs of this machine that were killed; machines may share the folder above."""
     for folder in work_root(settings).glob(f"{_short_machine()}-*-*"):
         pid = folder.name.split("-")[1]
         if pid.isdigit() and not _runs(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
+            yield folder
+
+
+def clear_dead_work(settings: Settings) -> None:
+    """Remove the work folders of runs of this machine that were killed."""
+    for folder in list(dead_work(settings)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _short_machine() -> str:

@@ -28,8 +28,10 @@ from tasks.unforeseen import discreet_step
 
 # Rows of the table that people search in the Prefect UI.
 TABLE_ROWS = 5000
-# Lines written out in the markdown; all of them are in the JSON beside it.
+# Lines written out in the markdown; more of them are in the JSON beside it.
 LINES_SHOWN = 100
+# Entries of each list in a report's JSON file: a file of gigabytes is read by nobody.
+ENTRIES_KEPT = 5000
 # What each command says when it has found nothing to do.
 NOTHING = {
     "run": "No videos found.",
@@ -223,12 +225,18 @@ def exit_code(outcome: Outcome, trouble: bool) -> int:
 
 
 def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:
-    """Keep the report as markdown and, beside it, as JSON; return the markdown's path."""
+    """Keep the report as markdown and, beside it, as JSON; return the markdown's path.
+
+    The JSON has the first ``ENTRIES_KEPT`` failures and warnings, and how many more there are.
+    """
     folder = run.settings.home / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run.started_at:%Y%m%dT%H%M%S}-{run.pipeline.name}-{run.owner[-8:]}.md"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    path.with_suffix(".json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    shown = {name: summary[name][:ENTRIES_KEPT] for name in ("failures", "warnings")}
+    more = {name: len(summary[name]) - len(entries) for name, entries in shown.items()}
+    kept = summary | shown | ({"not_shown": more} if any(more.values()) else {})
+    path.with_suffix(".json").write_text(json.dumps(kept, indent=2), encoding="utf-8")
     return path
 
 
@@ -299,4 +307,9 @@ def _counted(count: int, noun: str) -> str:
 
 def _more(items: list[Any]) -> list[str]:
     hidden = len(items) - LINES_SHOWN
-    return [f"\n… and {hidden} more in the JSON file beside this report."] if hidden > 0 else []
+    if hidden <= 0:
+        return []
+    said = f"\n… and {hidden} more in the JSON file beside this report"
+    if len(items) > ENTRIES_KEPT:
+        said += f", which has the first {ENTRIES_KEPT}; `reelroute status` lists every failure"
+    return [f"{said}."]

@@ -16,8 +16,8 @@ import stamina
 from prefect import get_run_logger, task
 
 from tasks.collect import fetch_results, read_results
-from tasks.domain.errors import LedgerConflict, ReelrouteError, Retryable, StillProcessing
-from tasks.domain.job import DeliveryState, Failure
+from tasks.domain.errors import LedgerConflict, ReelrouteError, ResultPruned, Retryable, StillProcessing
+from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.plan import probe_video
 from tasks.policies import STEP
@@ -174,10 +174,20 @@ def _refusal(ended: Receipt | None, delivery: Delivery) -> Trouble | None:
     return _trouble(error) if error else None
 
 
+def give_up_results(run: Run, job: JobRecord, error: ResultPruned) -> None:
+    """Record that a job's results are wanted and gone: it failed, and a replay can take it up again."""
+    with suppress(LedgerConflict):  # somebody else has seen to it
+        if run.ledger.claim(job.key, run.owner, run.lease, run.clock()) is not None:
+            to, failure = JobState.FAILED, failure_of("store", error)
+            run.ledger.move(job.key, JobState.SUCCEEDED, to, run.owner, run.clock(), failure=failure)
+    run.ledger.release(job.key, run.owner)
+
+
 def prepare(run: Run, job: JobRecord, folder: Path) -> Delivery:
     """Bring one job's results back from the results store, parsed and tracked, ready for any route.
 
     Raises:
+        ResultPruned: The results are not stored any more.
         ReelrouteError: The stored results or the video cannot be read (any more).
     """
     raw = folder / f"{job.key}.json"

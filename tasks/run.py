@@ -45,7 +45,7 @@ from tasks.places import check_places
 from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
-from tasks.stores import Stores
+from tasks.stores import Stores, open_results
 from tasks.unforeseen import discreet
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Run:
         self.backend = backend
         self.service = service
         self.stores = stores
-        self.results = stores.output(settings.results_url)
+        self.results = open_results(settings)
         self.job_ids = JobIds(settings.home)
         self.owner = new_owner()
         self.started_at = clock()

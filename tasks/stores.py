@@ -9,6 +9,7 @@ from pathlib import Path
 
 from config.pipeline import Pipeline
 from config.routes import Route
+from config.settings import Settings
 from config.sources import Source
 from tasks.credentials import Blocks
 from tasks.domain.errors import NotSignable
@@ -18,6 +19,12 @@ from tasks.storage.base import ObjectInfo, Storage
 from tasks.storage.content import same_version
 from tasks.storage.loopback import FileUrlSigner
 from tasks.storage.registry import StorageOptions, open_storage, split_source_uri
+
+
+def open_results(settings: Settings) -> Storage:
+    """Open the store of results JSON, with what the environment says of its cloud; a folder is made when needed."""
+    uri = settings.results_url
+    return open_storage(uri, StorageOptions(create=uri.startswith("file://")))
 
 
 class Stores:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli import collect, demo, deploy, doctor, lightly, plan, replay, run, serve, status
+from deployments.cli import collect, demo, deploy, doctor, lightly, plan, prune, replay, run, serve, status
 from deployments.cli.output import Printer
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("run")(run.run)
 app.command("collect")(collect.collect)
 app.command("status")(status.status)
 app.command("replay")(replay.replay)
+app.command("prune")(prune.prune)
 app.command("deploy")(deploy.deploy)
 app.add_typer(lightly.app, name="lightly")
 app.add_typer(serve.app, name="serve")

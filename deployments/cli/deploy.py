@@ -43,11 +43,11 @@ def deploy(
         raise InputInvalid(f"--type {kind}: is no type of work pool", hint="process, docker or kubernetes")
     from config.settings import Settings
     from deployments.cli.prefect_setup import prepare_prefect
-    from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies
+    from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies, with_switches
 
     settings = Settings.load()
     schedules = scheduled_pipelines(dict(read_nightly(text) for text in nightly or ()))
-    wanted = list(with_nightlies(declared(), schedules))
+    wanted = list(with_switches(with_nightlies(declared(), schedules), prune_weekly=settings.prune_weekly))
     prepare_prefect(log_level=settings.log_level, verbose=False, log_format=settings.log_format)
     server = server_url()
     from deployments.register import Target, register

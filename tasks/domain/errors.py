@@ -36,11 +36,7 @@ class ReelrouteError(Exception):
 
 
 class Retryable(ReelrouteError):
-    """The same step may succeed later.
-
-    Attributes:
-        retry_after_s: Seconds that the other side asked us to wait, or None.
-    """
+    """The same step may succeed later: after ``retry_after_s`` seconds, where the other side asked for so many."""
 
     def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -192,8 +188,7 @@ class JobFailed(Permanent):
 
     def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
         super().__init__(message, hint=hint)
-        if code:
-            self.code = code
+        self.code = code or self.code
 
 
 class JobUnknown(Permanent):
@@ -219,6 +214,13 @@ class ResultInvalid(Permanent):
     """What was downloaded is not a results JSON that can be trusted."""
 
     code = "result_invalid"
+
+
+class ResultPruned(Permanent):
+    """The results are not stored any more: the version was replaced for so long that they were pruned."""
+
+    code = "result_pruned"
+    default_hint = "`reelroute replay PIPELINE --failed` asks the service for them, and otherwise pays again"
 
 
 class ServerUnavailable(Retryable):

@@ -102,14 +102,15 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
-# The ways on from each state. From PLANNED a job succeeds at once where a copy of its video has results.
+# The ways on from each state. From PLANNED a job succeeds at once where a copy of its video has results; SUCCEEDED
+# fails where results are wanted that were pruned.
 # The moves back to PLANNED are a person's decision (`replay`) or, from SUBMITTING, a request that
 # provably never reached the service.
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.PLANNED: frozenset({JobState.SUBMITTING, JobState.FAILED, JobState.SUCCEEDED}),
     JobState.SUBMITTING: frozenset({JobState.SUBMITTED, JobState.FAILED, JobState.UNKNOWN, JobState.PLANNED}),
     JobState.SUBMITTED: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED}),
-    JobState.SUCCEEDED: frozenset(),
+    JobState.SUCCEEDED: frozenset({JobState.FAILED}),
     JobState.FAILED: frozenset({JobState.PLANNED, JobState.SUBMITTED}),
     JobState.EXPIRED: frozenset({JobState.PLANNED, JobState.SUBMITTED, JobState.SUCCEEDED}),
     JobState.UNKNOWN: frozenset({JobState.PLANNED, JobState.SUBMITTED}),

@@ -227,6 +227,23 @@ class Database:
                 if not _name(error.orig).startswith("SQLITE_BUSY"):
                     raise
 
+    def compact(self) -> bool:
+        """Write a SQLite file anew if a tenth of it is free; PostgreSQL uses free space again by itself.
+
+        Raises:
+            LedgerUnusable: Another process held it, or there is no room for the copy.
+        """
+        if not self._is_sqlite:
+            return False
+        with self._in_our_words(), self._turn, self._engine.connect().execution_options(begin="") as connection:
+            free, pages = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("freelist_count", "page_count")
+            )
+            if free * 10 < pages:
+                return False
+            connection.exec_driver_sql("VACUUM")
+        return True
+
     def close(self) -> None:
         """Close every connection, and try nothing again that fails now."""
         self._is_closed = True

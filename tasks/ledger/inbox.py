@@ -184,6 +184,11 @@ class Inbox(Protocol):
         """What was reported of one object: all versions, by all pipelines, oldest first."""
         ...
 
-    def prune_inbox(self, before: datetime) -> int:
-        """Forget uploads that were done before a time, and ended batches; return how many uploads."""
+    def prune_inbox(self, before: datetime, *, pipeline: str | None = None, dry_run: bool = False) -> int:
+        """Forget uploads that were done before a time, and ended batches; return how many uploads.
+
+        Args:
+            pipeline: Only of this one.
+            dry_run: Count, and change nothing.
+        """
         ...

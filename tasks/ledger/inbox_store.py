@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from tasks.domain.upload import UploadEvent
 from tasks.ledger import batches as batch_rows
@@ -87,10 +88,10 @@ class SqlInbox:
         """What was reported of one object."""
         return self._database.look(lambda connection: upload_rows.of_object(connection, uri))
 
-    def prune_inbox(self, before: datetime) -> int:
+    def prune_inbox(self, before: datetime, *, pipeline: str | None = None, dry_run: bool = False) -> int:
         """Forget what was done before a time."""
-        at = aware(before)
-        return self._database.change(lambda connection: upload_rows.prune(connection, at))
+        step = partial(upload_rows.prune, before=aware(before), pipeline=pipeline, dry_run=dry_run)
+        return self._database.look(step) if dry_run else self._database.change(step)
 
 
 def named(owner: str) -> str:

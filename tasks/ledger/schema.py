@@ -3,7 +3,7 @@
     videos ─< jobs ─< pipeline_jobs     which pipeline sees which job, and under what name
                    ├< deliveries        one per pipeline and route
                    ├< submissions       what was or may have been paid, and for which pipeline
-                   └< moves             the story of both, never changed
+                   └< moves             the story of both, never changed; of delivered jobs it is forgotten in time
     batches ─< uploads                  the inbox: what stores have reported, until a run has seen to it
     shards ─< shard_jobs                lists of jobs that processes share
     kept_pipelines                      pipelines that have no file

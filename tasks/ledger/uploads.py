@@ -147,9 +147,14 @@ def of_object(connection: Connection, uri: str) -> list[UploadRecord]:
     return [UploadRecord(*row) for row in rows]
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Forget what was done before a time."""
-    gone = delete(uploads).where(uploads.c.state == DONE, uploads.c.updated_at < before)
-    ended = delete(batches).where(batches.c.state == BatchState.ENDED.value, batches.c.updated_at < before)
-    connection.execute(ended)
-    return connection.execute(gone).rowcount
+def prune(connection: Connection, before: datetime, pipeline: str | None, *, dry_run: bool) -> int:
+    """Forget what was done before a time; return how many uploads that are."""
+    gone = [uploads.c.state == DONE, uploads.c.updated_at < before]
+    ended = [batches.c.state == BatchState.ENDED.value, batches.c.updated_at < before]
+    if pipeline is not None:
+        gone.append(uploads.c.pipeline == pipeline)
+        ended.append(batches.c.pipeline == pipeline)
+    if dry_run:
+        return connection.execute(select(func.count()).where(*gone)).scalar_one()
+    connection.execute(delete(batches).where(*ended))
+    return connection.execute(delete(uploads).where(*gone)).rowcount

@@ -21,6 +21,7 @@ from tests.contracts.ledger_moves import FactContract, MoveContract, SecretContr
 from tests.contracts.ledger_races import KillContract, RaceContract
 from tests.contracts.ledger_shards import KeptPipelineContract, ShardContract
 from tests.contracts.ledger_text import TextContract
+from tests.contracts.ledger_upkeep import HistoryPruneContract, ResultPruneContract
 from tests.contracts.ledger_versions import VersionContract
 
 
@@ -40,6 +41,8 @@ class LedgerContract(
     BudgetContract,
     CopyContract,
     VersionContract,
+    HistoryPruneContract,
+    ResultPruneContract,
     AbandonContract,
     ShardContract,
     KeptPipelineContract,

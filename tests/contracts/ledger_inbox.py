@@ -238,7 +238,9 @@ class BatchContract:
         ledger.finish_batch(batch.id, *_gone(ledger, batch), NOW)
         put(ledger, event(2))
         assert 0 == ledger.prune_inbox(NOW)
-        assert 1 == ledger.prune_inbox(NOW + MINUTE)
+        assert 0 == ledger.prune_inbox(NOW + MINUTE, pipeline="other")
+        assert 1 == ledger.prune_inbox(NOW + MINUTE, dry_run=True)
+        assert 1 == ledger.prune_inbox(NOW + MINUTE, pipeline=PIPELINE)
         assert [Received.NEW, Received.DUPLICATE] == put(ledger, event(1), event(2))
         assert NOW == ledger.oldest_upload()
 

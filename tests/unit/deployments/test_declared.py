@@ -18,7 +18,7 @@ from prefect.utilities.callables import parameter_schema
 from config.problems import PipelineInvalid
 from config.schedule import Schedule
 from deployments.cli.deploy import server_url
-from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies
+from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies, with_switches
 from deployments.register import Target, _values
 from tasks.domain.errors import InputInvalid
 
@@ -102,6 +102,17 @@ def test_a_schedule_is_known_by_its_deployments_name() -> None:
     assert [one.name for one in declared() if one.schedules] == [
         schedule["slug"] for one in declared() for schedule in one.schedules
     ]
+
+
+def test_pruning_has_a_schedule_unless_it_is_switched_off() -> None:
+    """The deployment stays, to be started by hand; nothing else changes."""
+    made = {one.name: one for one in declared()}
+    on, off = ({one.name: one for one in with_switches(declared(), prune_weekly=weekly)} for weekly in (True, False))
+
+    assert ("0 5 * * 0", "flows.prune.prune") == (made["prune"].schedules[0]["cron"], made["prune"].entrypoint)
+    assert made == on
+    assert {name: one for name, one in made.items() if one != off[name]} == {"prune": made["prune"]}
+    assert () == off["prune"].schedules
 
 
 def test_a_broken_file_with_a_schedule_is_told(here: Path) -> None:

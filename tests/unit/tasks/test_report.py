@@ -129,6 +129,21 @@ def test_all_is_well_only_when_nothing_is_left(given: dict[str, object], said: s
     assert headline(summary | given).startswith(said)
 
 
+def test_a_report_of_a_hundred_thousand_failures_can_be_opened(rig: Rig) -> None:
+    """The file has the first 5,000 and how many more there are; what the run returns has all."""
+    run = rig.run()
+    failure = {"video": "a", "stage": "poll", "code": "x", "message": "y", "hint": ""}
+    summary = summary_of(run) | {"failures": [failure] * 5003, "warnings": ["w"] * 101}
+
+    text = markdown(summary)
+    kept = json.loads(write_report(run, summary, text).with_suffix(".json").read_text())
+
+    assert ([failure] * 5000, {"failures": 3, "warnings": 0}) == (kept["failures"], kept["not_shown"])
+    assert (101, 5003) == (len(kept["warnings"]), len(summary["failures"]))  # type: ignore[arg-type]
+    assert "… and 4903 more in the JSON file beside this report, which has the first 5000; `reelroute status`" in text
+    assert "… and 1 more in the JSON file beside this report." in text
+
+
 def test_what_no_route_has_yet_is_undelivered(rig: Rig) -> None:
     """Results whose deliveries were begun and not ended, by nobody's fault, are not done."""
     run = rig.run()

@@ -153,8 +153,8 @@ def test_every_state_has_its_ways() -> None:
 
 
 def test_a_paid_job_is_never_lost_or_paid_again() -> None:
-    """Nothing leads out of succeeded; only submitting leads to a job in doubt, and only a person out of it."""
-    assert JOB_MOVES[JobState.SUCCEEDED] == frozenset()
+    """Succeeded ends only where results are gone; only submitting leads into doubt, only a person out of it."""
+    assert JOB_MOVES[JobState.SUCCEEDED] == {JobState.FAILED}
     assert [state for state, ways in JOB_MOVES.items() if JobState.UNKNOWN in ways] == [JobState.SUBMITTING]
     assert [state for state, ways in JOB_MOVES.items() if JobState.SUBMITTING in ways] == [JobState.PLANNED]
     assert JobState.PLANNED not in JOB_MOVES[JobState.SUBMITTED]

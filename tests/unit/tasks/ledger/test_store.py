@@ -145,3 +145,17 @@ class TestUndelivered:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         assert [] == [step.detail for step in plan if step.detail.startswith("SCAN") or "TEMP B-TREE" in step.detail]
         assert any("SEARCH deliveries" in step.detail and "job_key=?" in step.detail for step in plan)
+
+
+class TestPruning:
+    """What may be forgotten."""
+
+    def test_other_versions_of_a_video_are_found_by_its_uri(self, database: Database) -> None:
+        """Not among all jobs with results, again for each of them."""
+        asked: Read = lambda ledger: iter(ledger.replaced_results(NOW))  # noqa: E731
+        ((statement, parameters),) = statements(database, asked)
+        with database.read() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        assert [] == [step.detail for step in plan if step.detail.startswith("SCAN")]
+        assert "SEARCH its_video USING INDEX videos_by_uri (uri_key=?)" in [step.detail for step in plan]
+        assert "SEARCH newer USING INDEX jobs_by_video (video_key=?)" in [step.detail for step in plan]
