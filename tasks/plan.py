@@ -12,11 +12,11 @@ from tasks.access import Access
 from tasks.choose import Looked, Plan, allowance_of, choose, in_threads
 from tasks.copies import REUSABLE, Originals, remember_content, remember_done
 from tasks.domain.budget import Spent, Submission
-from tasks.domain.errors import FpsTooHigh, KeyUnsafe, Permanent, ReelrouteError, VideoUnreadable
+from tasks.domain.errors import FpsTooHigh, KeyUnsafe, Permanent, ReelrouteError, VideoTooLarge, VideoUnreadable
 from tasks.domain.job import JobState
 from tasks.domain.sampling import sample_count, sampling_step
 from tasks.domain.video import HOSTED_SUFFIXES, VideoInfo, VideoRef
-from tasks.engine.probe import probe
+from tasks.engine.prober import probe
 from tasks.ledger.base import JobRecord, Slots
 from tasks.places import Firsts, lifetime_warnings
 from tasks.storage.content import same_version
@@ -151,13 +151,14 @@ def probe_video(stores: Stores, video: VideoRef) -> VideoInfo:
     Raises:
         ObjectMissing, VideoReplaced: It is gone, or another version stands in its place.
         VideoUnreadable: It is no video, is empty or is cut short.
+        VideoTooLarge: It takes more memory than a video is given.
     """
     store, key = stores.locate(video)
     same_version(store.stat(key), video.version)
     with open_ranged(store, key, video.size) as file:
         try:
             return probe(file, size=video.size)
-        except VideoUnreadable as error:
+        except (VideoUnreadable, VideoTooLarge) as error:
             raise type(error)(f"{video}: {error.message}", hint=error.hint) from None
 
 

@@ -35,7 +35,7 @@ def _results(run: Run, route: ResultsRoute, day: date) -> Sink:
 
 
 def _lightly(run: Run, route: LightlyRoute, day: date) -> Sink:
-    from tasks.engine.probe import count_by_decoding
+    from tasks.engine.prober import count_by_decoding
     from tasks.sinks.lightly.sink import LightlySink
 
     return LightlySink(

@@ -28,6 +28,8 @@ _OPTIONS = {"format_whitelist": _FORMATS, "max_pixels": str(MOST_PIXELS), "max_s
 # A track with less than a tenth of the frames of another holds thumbnails, not the film.
 _FEW = 10
 _PACKETS_TO_TELL = 500
+# An index that is empty but says that it lists so many was given up for want of memory; of fewer, it is damaged.
+_MOST_FRAMES = 1_000_000
 _SHORT_NAMES = {"mpegts": "ts", "mpeg": "mpg", "mpegvideo": "mpg", "asf": "wmv"}
 
 
@@ -124,9 +126,10 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
         VideoEmpty: Zero bytes.
         VideoTruncated: The file ends before its own structure says so.
         VideoUnreadable: Not a video, or damaged.
-        VideoTooLarge: Its pictures have more than `MOST_PIXELS`.
+        VideoTooLarge: Its pictures have more than `MOST_PIXELS`, or it needs more memory than there is.
         StorageUnavailable: The file itself failed while it was read.
     """
+    stream = None
     try:
         size = file_size(file) if size is None else size
         if size == 0:
@@ -136,16 +139,22 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
         with _container(file, structure, size) as container:
             track = _film_track(container, file, structure, size)
             stream = container.streams.video[track]
-            _refuse_large(stream.codec_context)
+            _refuse_large(stream)
             video = Opened(container, stream, track, structure, size)
             if _is_cut(video):
                 raise VideoTruncated(f"the file has {size:,} bytes, less than its own index says")
             yield video
-    except av.error.ArgumentError:  # what a decoder says to pictures beyond its `max_pixels`
+    except MemoryError:  # libav's own, too
         raise VideoTooLarge(
-            f"the decoder refuses the video's pictures: more than {MOST_PIXELS:,} pixels (8192 x 4320), or of no size"
+            "the video's tables, tracks or pictures take more memory than a video is given",
+            hint="encode it anew (no film has tables that large), or split it",
         ) from None
     except av.error.FFmpegError as error:
+        # what a decoder says to pictures beyond its `max_pixels`; libav, looking for their size, leaves it at 0
+        if isinstance(error, av.error.ArgumentError) or (stream is not None and not stream.codec_context.width):
+            raise VideoTooLarge(
+                f"the decoder refuses the pictures: of more than {MOST_PIXELS:,} pixels (8192 x 4320), or of no size"
+            ) from None
         # strerror only: the whole text would name the file
         raise VideoUnreadable(f"the video cannot be decoded: {error.strerror}") from None
     except OSError as error:
@@ -155,6 +164,8 @@ def opened(file: BinaryIO, size: int | None = None) -> Iterator[Opened]:
 def _container(file: BinaryIO, structure: Structure, size: int) -> Any:
     try:
         return av.open(file, "r", options=_OPTIONS, metadata_errors="replace")
+    except MemoryError:
+        raise
     except av.error.FFmpegError:
         _refuse_cut(structure, size)
         raise VideoUnreadable("the file is not a video that can be decoded") from None
@@ -199,11 +210,14 @@ def _frames_at_start(file: BinaryIO, tracks: list[int], structure: Structure, si
     return frames
 
 
-def _refuse_large(context: Any) -> None:
-    """Refuse pictures above the limit by what the header says of them.
+def _refuse_large(stream: Any) -> None:
+    """Refuse pictures above the limit, and tables beyond our memory, by what the header says of them.
 
-    A header may also understate them: the decoder itself has the same limit.
+    A header may also understate pictures: the decoder itself has the same limit.
     """
+    if stream.frames > _MOST_FRAMES and not stream.index_entries:  # libav gives the index up and goes on
+        raise MemoryError
+    context = stream.codec_context
     if context.width * context.height > MOST_PIXELS:
         raise VideoTooLarge(
             f"the video's pictures have {context.width} x {context.height} pixels; "

@@ -22,6 +22,7 @@ from deployments.services.inference.addresses import checked_client
 from deployments.services.inference.protocol import Order, Reply
 from tasks.domain.errors import AccessDenied, ObjectMissing, ReelrouteError, VideoTooLarge
 from tasks.domain.video import printable
+from tasks.engine.memory import be_ended_first
 
 if TYPE_CHECKING:
     from tasks.engine.detectors import Detector
@@ -115,6 +116,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.excepthook = _end_without_values
+    be_ended_first()
     # Replies get stdout for themselves; whatever a library prints goes to stderr.
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

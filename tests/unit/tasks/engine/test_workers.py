@@ -15,6 +15,7 @@ IMPORT_QUIETLY = """
 import logging, sys, threading
 before = (threading.active_count(), list(logging.getLogger("httpx").filters), list(logging.getLogger().handlers))
 import tasks.engine.bundled, tasks.engine.detectors, tasks.engine.http_range, tasks.engine.probe, tasks.engine.run
+import tasks.engine.prober
 after = (threading.active_count(), list(logging.getLogger("httpx").filters), list(logging.getLogger().handlers))
 assert before == after, (before, after)
 assert not {"prefect", "cv2", "torch", "pandas", "roboflow", "boto3"} & set(sys.modules)
