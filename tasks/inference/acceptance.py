@@ -2,7 +2,10 @@
 
 A job is paid for once it is taken, and the request has no idempotency key: only what provably never
 reached the service may be sent again. "Its own JSON" is an object with an ``error``, ``message`` or
-``detail``; a proxy, a captive portal or a broken gateway answers with a page, or with nothing.
+``detail``; a proxy, a captive portal or a broken gateway answers with a page, or with nothing. Gateways
+in front of APIs speak JSON, too, and may do so after they have handed the request on: so a 408, 425 or
+503 is the service's own refusal only in a shape that it alone uses, a code word beside a message (ours)
+or an error that comes with a hint (Roboflow's). A 429 counts requests before they are handed on.
 
     what came back                                   taken?   raised               the job is then
     ------------------------------------------------------------------------------------------------
@@ -15,8 +18,8 @@ reached the service may be sent again. "Its own JSON" is an object with an ``err
     401, 403                                         no       AuthRefused          planned, the run stops
     402, 423                                         no       PlanRefused          planned, the run stops
     407, 511 (only proxies and portals say so)       no       NotTheService        planned
-    408, 425, 429, 503 in its own JSON, or with      no       RateLimited (429),   planned, tried again
-      a Retry-After that can be read                            ServiceUnavailable
+    429 in its own JSON; 408, 425, 503 in a shape    no       RateLimited (429),   planned, tried again
+      of its own; all with a readable Retry-After              ServiceUnavailable
     408, 425, 429, 503 otherwise                     perhaps  SubmissionUnknown    unknown
     any other 4xx in its own JSON                    no       RequestRefused       failed
     any other 4xx                                    no       NotTheService        planned
@@ -32,7 +35,7 @@ from datetime import datetime
 
 from tasks.domain.errors import NotTheService, ReelrouteError, SubmissionUnknown
 from tasks.inference.answers import Answer, Discretion, refusal, retry_after_s, spoken
-from tasks.inference.wire import job_id
+from tasks.inference.wire import failure_code, job_id
 
 _NOW_OR_LATER = (408, 425, 429, 503)
 _KEY_OR_PLAN = (401, 402, 403, 423)
@@ -60,9 +63,20 @@ def _not_taken(what: str, answer: Answer, show: Discretion, now: datetime) -> Re
     if is_foreign(answer) and status != 303:
         return not_the_service(what, answer, show)
     can_wait = status in _NOW_OR_LATER
-    if (answer.is_own or wait_s is not None) if can_wait else 400 <= status < 500:
+    if (wait_s is not None or _is_own_refusal(answer)) if can_wait else 400 <= status < 500:
         return refusal(what, status, show(answer.words()), wait_s)
     return SubmissionUnknown(f"{what}: {_answered(answer, show)}, which does not tell if the service took it")
+
+
+def _is_own_refusal(answer: Answer) -> bool:
+    """Whether it is the service itself that takes nothing now, told as no gateway in front of it does."""
+    if answer.status == 429:
+        return answer.is_own
+    value = answer.json_object() or {}
+    error, message = value.get("error"), value.get("message")
+    if isinstance(error, dict):
+        return all(error.get(name) and isinstance(error[name], str) for name in ("message", "hint"))
+    return bool(failure_code(error)) and isinstance(message, str) and bool(message)
 
 
 def is_foreign(answer: Answer) -> bool:

@@ -126,6 +126,7 @@ class InferenceBackend(Protocol):
 
         Raises:
             ResultExpired: The URL no longer works; ``check`` gives a fresh one.
+            ServiceUnavailable: Nothing came that says how the results are, such as a web page.
             ResultInvalid: The body is not a JSON object, an empty one, or too large.
             StorageUnavailable: The disk did not take it.
         """

@@ -36,10 +36,10 @@ from tasks.domain.errors import (
     InputInvalid,
     JobFailed,
     JobUnknown,
+    NotTheService,
     ReelrouteError,
     RequestRefused,
     ResultExpired,
-    ResultInvalid,
     ServiceUnavailable,
     SubmissionUnknown,
 )
@@ -189,6 +189,7 @@ class RoboflowClient:
 
         Raises:
             ResultExpired: The URL no longer works; ``check`` gives a fresh one.
+            NotTheService: Something else than results came, such as a web page; they may come later.
             ResultInvalid: The body is no JSON object, an empty one, or too large.
             StorageUnavailable: The disk did not take it.
         """
@@ -314,7 +315,7 @@ class RoboflowClient:
             return ResultExpired(f"{what}: the result URL no longer works ({answer.status})")
         if answer.status in (408, 425, 429) or answer.status >= 500:
             return self._refusal(what, answer)
-        return ResultInvalid(f"{what}: the result URL answered {answer.status}")
+        return NotTheService(f"{what}: the result URL answered {answer.status}")
 
     def _failure(self, status: int, value: dict[str, Any]) -> JobFailed:
         hint = value.get("hint")

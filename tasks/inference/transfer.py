@@ -15,6 +15,7 @@ import httpx
 
 from tasks.domain.errors import (
     AccessDenied,
+    NotTheService,
     ObjectMissing,
     ReelrouteError,
     ResultExpired,
@@ -86,6 +87,7 @@ async def keep_results(response: httpx.Response, target: Path, max_bytes: int, s
 
     Raises:
         ResultExpired: It is a bucket's refusal.
+        NotTheService: It is a web page.
         ResultInvalid: It is something else, or larger than ``max_bytes``.
         ServiceUnavailable: It broke off.
         StorageUnavailable: The disk did not take it.
@@ -136,8 +138,9 @@ def _judge_start(head: bytes) -> None:
     if start.startswith((b"<?xml", b"<Error")):  # a bucket's way to refuse
         raise ResultExpired("the result URL gave an XML error instead of results")
     if start and not start.startswith(b"{"):
-        kind = "a web page" if start.startswith(b"<") else "not a JSON object"
-        raise ResultInvalid(f"what was downloaded is {kind}, not results")
+        if start.startswith(b"<"):  # what stands in between shows it; the results may be there later
+            raise NotTheService("the result URL gave a web page instead of results")
+        raise ResultInvalid("what was downloaded is not a JSON object, not results")
 
 
 def _judge_end(head: bytes, tail: bytes, size: int, *, whole: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.domain.errors import (
+    NotTheService,
     ReelrouteError,
     ResultExpired,
     ResultInvalid,
@@ -80,15 +81,16 @@ class DownloadContract(BackendContract):
             (Fault(404, body={"error": "gone"}), ResultExpired),
             (Fault(410), ResultExpired),
             (Fault(body=XML), ResultExpired),
-            (Fault(body=HTML), ResultInvalid),
+            (Fault(body=HTML), NotTheService),
             (Fault(body=b"[1, 2]"), ResultInvalid),
             (Fault(body=b"null"), ResultInvalid),
             (Fault(body=b"{}"), ResultInvalid),
             (Fault(body=b" {\n} "), ResultInvalid),
             (Fault(body=b""), ResultInvalid),
             (Fault(body=b'{"frame_offset": [1'), ResultInvalid),
-            (Fault(204), ResultInvalid),
-            (Fault(301), ResultInvalid),
+            (Fault(204), NotTheService),
+            (Fault(301), NotTheService),
+            (Fault(405, body=HTML), NotTheService),
             (Fault(body=b'{"a": "' + b"x" * LARGEST_RESULT + b'"}'), ResultInvalid),
         ],
     )

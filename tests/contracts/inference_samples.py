@@ -29,6 +29,22 @@ HTML = b"<html><body>Bad Gateway</body></html>"
 LARGEST_RESULT = 4 << 20
 XML = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
 
+# How gateways and load balancers word that they gave up waiting for what is behind them.
+GATEWAYS: dict[str, dict[str, object]] = {
+    "aws": {"message": "Service Unavailable"},
+    "aws-null": {"message": None},
+    "aws-late": {"message": "Endpoint request timed out"},
+    "kong": {"message": "The upstream server is timing out", "request_id": "7c2f"},
+    "envoy": {"error": {"code": 503, "message": "upstream connect error", "status": "UNAVAILABLE"}},
+    "azure": {"statusCode": 503, "message": "The service is unavailable"},
+    "apigee": {"fault": {"faultstring": "timed out", "detail": {"errorcode": "messaging.adaptors"}}},
+    "tyk": {"error": "There was a problem proxying the request"},
+    "spring": {"status": 503, "error": "Service Unavailable", "message": "timed out", "path": "/videoinfer/"},
+    "fastapi": {"detail": "upstream timed out"},
+    "code-alone": {"error": "unavailable"},
+    "code-null": {"error": "unavailable", "message": None},
+}
+
 # Answers that prove that no job was created.
 REFUSALS = [
     pytest.param(Fault(401, body={"message": "no"}), AuthRefused, id="401"),
@@ -42,7 +58,8 @@ REFUSALS = [
     pytest.param(Fault(429, body={"message": "Too Many Requests"}), RateLimited, id="429-own"),
     pytest.param(Fault(503, (("Retry-After", "3"),), HTML), ServiceUnavailable, id="503"),
     pytest.param(Fault(503, body={"error": "http_503", "message": "busy"}), ServiceUnavailable, id="503-own"),
-    pytest.param(Fault(408, body={"message": "too slow"}), ServiceUnavailable, id="408-own"),
+    pytest.param(Fault(503, body={"error": {"message": "busy", "hint": "later"}}), ServiceUnavailable, id="503-hint"),
+    pytest.param(Fault(408, body={"error": "http_408", "message": "too slow"}), ServiceUnavailable, id="408-own"),
     pytest.param(Fault(425, (("Retry-After", "1"),)), ServiceUnavailable, id="425"),
     # Something in between answers, and hands nothing on.
     pytest.param(Fault(400, body=b"Bad Request"), NotTheService, id="400-text"),
@@ -67,6 +84,9 @@ DOUBTS = [
     pytest.param(Fault(503, body={"message": "busy"}, drop="midway", acts=True), id="503-cut"),
     pytest.param(Fault(503, (("Retry-After", "soon"),), HTML, acts=True), id="503-soon"),
     pytest.param(Fault(504, body={"message": "Endpoint request timed out"}, acts=True), id="504-json"),
+    *(pytest.param(Fault(503, body=body, acts=True), id=f"503-{whose}") for whose, body in GATEWAYS.items()),
+    pytest.param(Fault(408, body={"message": "Request Timeout"}, acts=True), id="408-json"),
+    pytest.param(Fault(425, body={"error": "Too Early", "message": "x"}, acts=True), id="425-json"),
     pytest.param(Fault(408, acts=True), id="408"),
     pytest.param(Fault(425, body=HTML, acts=True), id="425"),
     pytest.param(Fault(429, body=HTML, acts=True), id="429"),
