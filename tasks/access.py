@@ -5,10 +5,14 @@ and the run stops (exit code 3). It is the second
 
 - when the store's error is about the credentials (:class:`tasks.domain.errors.CredentialsRefused`);
 - when a video is denied, and one that could be read before is denied now, too;
-- when several were denied, none of that store could be read, and not even their facts can be asked for.
+- when a video is denied, none of that store could be read, and neither can others be asked for or signed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import chain
 
 from tasks.domain.errors import (
     AccessDenied,
@@ -18,12 +22,17 @@ from tasks.domain.errors import (
     ReelrouteError,
     VideoUnreadable,
 )
-from tasks.ledger.base import JobRecord
+from tasks.domain.job import JobState
+from tasks.domain.video import VideoRef
+from tasks.ledger.base import JobRecord, Ledger
 from tasks.storage.base import Storage
 from tasks.stores import Stores
 
 # What is known only of a video that was read.
 _READ = (FpsTooHigh, VideoUnreadable)
+
+# Other videos that are tried when one is denied: all of these have to be denied as well.
+OTHERS = 3
 
 Failed = tuple[JobRecord, ReelrouteError]
 
@@ -33,11 +42,15 @@ class Access:
 
     Attributes:
         ended: Why nothing can be read any more, or None.
+
+    Args:
+        others: Gives videos to compare with one that is denied.
     """
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, others: Callable[[], Iterable[VideoRef]]) -> None:
         self.ended: AccessDenied | None = None
         self._stores = stores
+        self._others = others
         self._readable: dict[str, str] = {}
         self._denied: dict[str, list[tuple[JobRecord, AccessDenied]]] = {}
 
@@ -61,9 +74,10 @@ class Access:
         """As :meth:`failed`, of those that could not be told apart by the end."""
         failed: list[Failed] = []
         for several in self._denied.values():
-            first, _ = several[0]
-            if len(several) > 1 and self.ended is None:
-                self.ended = _denied(*self._stores.locate(first.video))
+            first, error = several[0]
+            others = chain((job.video for job, _ in several[1:]), self._others())
+            if self.ended is None and denies_others(self._stores, first.video, others):
+                self.ended = error
             failed += several
         return [] if self.ended else failed
 
@@ -74,10 +88,38 @@ class Access:
         return list(self._denied.pop(store.root, ()))
 
 
+def listed(ledger: Ledger, pipeline: str, since: datetime) -> Iterator[VideoRef]:
+    """A pipeline's videos: first those that were listed since then, then others that should be there."""
+    waiting = [JobState.PLANNED, JobState.SUBMITTED]
+    for job in chain(ledger.jobs(pipeline, seen_since=since), ledger.jobs(pipeline, waiting)):
+        yield job.video
+
+
+def denies_others(stores: Stores, denied: VideoRef, others: Iterable[VideoRef]) -> bool:
+    """Whether the store that denies a video denies others, too; False if there are none."""
+    mine, tried = stores.locate(denied)[0], {denied.uri}
+    for video in others:
+        store, key = stores.locate(video)
+        if store is not mine or video.uri in tried:
+            continue
+        try:
+            stores.grant(video, store.stat(key).version_id)
+        except AccessDenied:
+            tried.add(video.uri)
+        except ReelrouteError:
+            return False
+        else:
+            return False
+        if len(tried) > OTHERS:
+            break
+    return len(tried) > 1
+
+
 def _denied(store: Storage, key: str) -> AccessDenied | None:
-    """Why the store tells nothing of an object, or None if it does, or nobody knows."""
+    """Why the store does not give a byte of an object that it gave before; None if it does, or nobody knows."""
     try:
         store.stat(key)
+        store.read(key, 0, 1)
     except AccessDenied as error:
         return error
     except ReelrouteError:

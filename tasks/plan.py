@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from config.pipeline import Pipeline
-from tasks.access import Access
+from tasks.access import Access, listed
 from tasks.choose import Looked, Plan, allowance_of, choose, in_threads
 from tasks.copies import REUSABLE, Originals, remember_content, remember_done
 from tasks.domain.budget import Spent, Submission
@@ -71,7 +72,7 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     if waiting is None:
         waiting = run.ledger.jobs(run.pipeline.name, [JobState.PLANNED], seen_since=run.started_at)
         _learn_contents(run)
-    access = Access(run.stores)
+    access = Access(run.stores, partial(listed, run.ledger, run.pipeline.name, run.started_at))
     plan = choose(_looked_at(run, waiting, access), allowance, originals, firsts)
     if access.ended:
         return Plan(stopped=access.ended)

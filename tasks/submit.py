@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import uuid4
 
+from tasks.access import denies_others, listed
 from tasks.domain.errors import (
     AccessDenied,
     Ambiguous,
@@ -104,19 +105,25 @@ async def _grant(run: Run, job: JobRecord) -> SignedUrl | LocalVideo:
     """Make the service able to read the version that was planned; what rules that out for good is recorded.
 
     Raises:
-        CredentialsRefused: We cannot sign (any more), which says nothing about the video: it stays planned.
-        AccessDenied: We may not look at it now. It stays planned; whether that is its own failure, a plan tells.
+        CredentialsRefused: We cannot sign (any more), or nothing of its store: the video stays planned.
     """
     try:
         return await asyncio.to_thread(run.stores.grant_planned, job.video)
     except NotSignable as error:
         raise CredentialsRefused(error.message, hint=error.hint) from None
-    except AccessDenied:
+    except CredentialsRefused:
         raise
     except ReelrouteError as error:
+        if isinstance(error, AccessDenied) and await asyncio.to_thread(_ended, run, job):
+            raise CredentialsRefused(error.message, hint=error.hint) from None
         if not isinstance(error, Retryable):
             await run.move(job, JobState.FAILED, failure=failure_of("sign", error))
         raise
+
+
+def _ended(run: Run, job: JobRecord) -> bool:
+    """Whether nothing in the store of a video that was denied can be granted any more."""
+    return denies_others(run.stores, job.video, listed(run.ledger, run.pipeline.name, run.started_at))
 
 
 async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo, slots: Slots) -> JobRecord:
