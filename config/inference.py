@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from config.available import BACKENDS, available_names
-from config.fields import THRESHOLD, Allowed, Count, Number, Positive, PositiveDuration, Section, Threshold
+from config.fields import THRESHOLD, Allowed, Count, Number, PositiveDuration, Section, Threshold
 from config.problems import nearest, refuse, refuse_value
 from config.units import DURATIONS
 from tasks.domain.job import FOUNDATION_MODELS
@@ -58,9 +58,9 @@ class Inference(Section):
         Allowed("a whole number from 1 up"),
     ] = 50
     submits_per_second: Annotated[
-        Positive,
-        Field(description="Jobs given to the service in a second, by each process of a run."),
-        Allowed("a number above 0"),
+        Number,
+        Field(ge=0.01, description="Jobs given to the service in a second, by each process of a run."),
+        Allowed("a number from 0.01 up"),
     ] = 5.0
     poll_interval: Annotated[
         PositiveDuration,

@@ -191,6 +191,9 @@ def test_the_chart_s_worker_meets_the_others() -> None:
     assert {"app.kubernetes.io/part-of": "reelroute"} == values["podLabels"]
     assert "reelroute" == template()["variables"]["properties"]["namespace"]["default"]
     assert values["containerSecurityContext"]["readOnlyRootFilesystem"]
+    locked = re.search(r"(?m)^prefect==([\d.]+) ", (DEPLOYMENTS.parent / "requirements.lock").read_text())
+    assert locked is not None
+    assert f"{locked[1]}-python3.11-kubernetes" == values["image"]["prefectTag"]
 
 
 @pytest.mark.parametrize("folder", ["docker", "kubernetes"])

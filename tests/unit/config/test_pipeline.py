@@ -136,7 +136,7 @@ def test_foundation_models_run_at_roboflow_only(model: str) -> None:
     [
         ("fps", 1), ("fps", 120), ("fps", 29.97), ("fps", "5"),
         ("confidence", 0), ("confidence", 1), ("confidence", "0.5"),
-        ("max_in_flight", 1),
+        ("max_in_flight", 1), ("submits_per_second", 0.01),
         ("url_lifetime", "7d"), ("url_lifetime", "168h"),
         ("deadline", "2s"),
     ],
@@ -153,6 +153,7 @@ def test_bounds_are_allowed(key: str, value: object) -> None:
         ("fps", True), ("fps", "five"), ("fps", float("nan")), ("fps", None),
         ("confidence", -0.1), ("confidence", 1.1), ("confidence", 40), ("confidence", True), ("confidence", "40%"),
         ("max_in_flight", 0), ("max_in_flight", 1.5), ("max_in_flight", True),
+        ("submits_per_second", 0), ("submits_per_second", 1e-7),
         ("url_lifetime", "8d"), ("url_lifetime", "0s"), ("url_lifetime", 3600),
         ("poll_interval", "0s"), ("poll_interval", 60),
         ("deadline", "0s"), ("deadline", "1s"), ("deadline", "1"),
