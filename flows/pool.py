@@ -209,7 +209,7 @@ class Pool:
         now = await asyncio.to_thread(self.run.ledger.job, job.key)
         if now is not None:
             outcome.submitted += now.submitted_at is not None and now.submitted_at >= self.run.started_at
-            if now.failure is not None:
+            if now.failure is not None and now.state is not JobState.SUBMITTED:
                 return now.failure.code, now.state
         error = ended
         if isinstance(error, STOPPING) or (isinstance(error, ServiceUnavailable) and job.state is JobState.PLANNED):

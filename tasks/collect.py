@@ -63,7 +63,7 @@ async def collect_job(run: Run, job: JobRecord) -> JobRecord:
                     return await run.stop.finish(store_results(run, job, status.result_url))
                 except (ResultExpired, ServiceUnavailable, RateLimited, Unforeseen) as passing:
                     # As with a question: it passes, and the deadline says how long we believe that.
-                    _, at_least_s = doubt(run, job, passing)
+                    _, at_least_s = await doubt(run, job, passing)
                     if isinstance(passing, ResultExpired | Unforeseen) and downloads >= DOWNLOADS:
                         raise
         except CutShort:

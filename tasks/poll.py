@@ -14,7 +14,9 @@ other job is answered meanwhile; where others are, it is a matter of that job.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,15 +25,19 @@ from tasks.domain.errors import (
     DeadlinePassed,
     JobFailed,
     JobUnknown,
+    LedgerUnavailable,
+    LedgerUnusable,
     PlanRefused,
     ReelrouteError,
     Retryable,
     Unforeseen,
 )
+from tasks.domain.job import Failure
 from tasks.domain.video import printable
 from tasks.inference.base import JobStatus
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
+from tasks.submit import failure_of
 
 TIMES = 3
 LATE_TIMES = 5
@@ -72,21 +78,22 @@ async def ask(run: Run, job: JobRecord) -> tuple[JobStatus, float]:
         run.doubts.pop(job.key, None)
         raise
     except ReelrouteError as error:
-        return doubt(run, job, error)
+        return await doubt(run, job, error)
     except Exception as error:  # one bad job never stops the rest
         log.debug("job %s", printable(job.job_id), exc_info=True)
-        return doubt(run, job, Unforeseen(f"asking for its job failed unexpectedly: {type(error).__name__}"))
+        return await doubt(run, job, Unforeseen(f"asking for its job failed unexpectedly: {type(error).__name__}"))
     if status is None:
         return NOT_YET, 0.0
     run.answered_at = run.clock()
     if not status.done:
         run.doubts.pop(job.key, None)
+        await _note(run, job, None)
         if is_overdue(run, job):
             raise _deadline_passed(run, job, "the service says that it still runs")
     return status, 0.0
 
 
-def doubt(run: Run, job: JobRecord, error: ReelrouteError) -> tuple[JobStatus, float]:
+async def doubt(run: Run, job: JobRecord, error: ReelrouteError) -> tuple[JobStatus, float]:
     """Take what says nothing about a job for "not yet", as long as that can be believed; returns as :func:`ask`.
 
     Raises:
@@ -96,6 +103,7 @@ def doubt(run: Run, job: JobRecord, error: ReelrouteError) -> tuple[JobStatus, f
     if error.message != now.said:
         log.warning("%s: no word of its job %s: %s", job.video, printable(job.job_id), error.message)
     now.said = error.message
+    await _note(run, job, failure_of("poll", error))
     now.unknown = now.unknown + 1 if isinstance(error, JobUnknown) else 0
     now.refused = now.refused + 1 if isinstance(error, AuthRefused | PlanRefused) else 0
     alone = run.answered_at is None or run.answered_at < now.since
@@ -106,6 +114,16 @@ def doubt(run: Run, job: JobRecord, error: ReelrouteError) -> tuple[JobStatus, f
         if now.late >= LATE_TIMES:
             raise _deadline_passed(run, job, f"the last answer: {error.message}")
     return NOT_YET, (error.retry_after_s or 0.0) if isinstance(error, Retryable) else 0.0
+
+
+async def _note(run: Run, job: JobRecord, said: Failure | None) -> None:
+    """Have the ledger know what was last said of a job; writes only when that changes."""
+    if run.said.get(job.key, job.failure) == said:
+        return
+    # It only helps people to understand; what the job's own moves meet is told by them.
+    with suppress(LedgerUnavailable, LedgerUnusable):
+        await asyncio.to_thread(run.ledger.note, job.key, run.owner, said)
+        run.said[job.key] = said
 
 
 def is_overdue(run: Run, job: JobRecord) -> bool:

@@ -129,7 +129,8 @@ def stand(run: Run, outcome: Outcome) -> Standing:
         standing.states[job.state] += 1
         standing.skipped += job.state is JobState.SUCCEEDED and job.updated_at < run.started_at
         standing.undelivered += job.state is JobState.SUCCEEDED and job.key in begun - troubled.keys()
-        problems = [failure for failure in (outcome.passing.get(job.key) or job.failure,) if failure is not None]
+        own = None if job.state is JobState.SUBMITTED else job.failure
+        problems = [failure for failure in (outcome.passing.get(job.key) or own,) if failure is not None]
         problems += troubled.get(job.key, [])
         standing.failures += [_entry(job, failure) for failure in problems]
         touched = problems or job.updated_at >= run.started_at

@@ -26,7 +26,7 @@ from config.settings import Settings
 from tasks.breaker import Breaker
 from tasks.credentials import Blocks, load_credentials
 from tasks.domain.errors import InputInvalid, LedgerUnavailable, LedgerUnusable
-from tasks.domain.job import InferenceSpec, JobState, ModelRef
+from tasks.domain.job import Failure, InferenceSpec, JobState, ModelRef
 from tasks.endpoints import any_private
 from tasks.engine.model_files import digest_of
 from tasks.inference.base import InferenceBackend, ModelInfo
@@ -82,6 +82,7 @@ class Run:
         breaker: Whether it may be given jobs at all.
         allowance: What is left of the budget; None before anything was planned.
         doubts: Key of a job -> what questions about it have brought that say nothing about it.
+        said: Key of a job -> what the ledger has as last said of it, where that was changed.
         answered_at: When the service last said how a job is.
     """
 
@@ -127,6 +128,7 @@ class Run:
         self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
         self.doubts: dict[str, Doubt] = {}
+        self.said: dict[str, Failure | None] = {}
         self.answered_at: datetime | None = None
         self._held = 0
         self._renewal: asyncio.Task[None] | None = None

@@ -67,7 +67,7 @@ def read(ledger: Ledger, pipeline: str | None) -> dict[str, Any]:
         if delivery.failure is not None and job is not None and job.key not in replaced.keys:
             stage = {"stage": f"route {delivery.route}"}
             failures.append(_job(job) | _standing(delivery) | asdict(delivery.failure) | stage)
-    in_flight = [_job(job) for job in ledger.jobs(pipeline, [JobState.SUBMITTING, JobState.SUBMITTED])]
+    in_flight = [_job(job) | _said(job) for job in ledger.jobs(pipeline, [JobState.SUBMITTING, JobState.SUBMITTED])]
     return {
         "pipeline": pipeline,
         "jobs": {str(state): count - replaced.jobs.get(state, 0) for state, count in jobs.items()},
@@ -130,6 +130,11 @@ def _job(job: JobRecord) -> dict[str, Any]:
     )
 
 
+def _said(job: JobRecord) -> dict[str, Any]:
+    """What the service said last of a job that it has, where that did not tell how the job is."""
+    return {"said": asdict(job.failure) if job.failure else None}
+
+
 def show(standing: dict[str, Any], printer: Printer) -> None:
     """Print the standing for people."""
     from rich.table import Table
@@ -155,6 +160,8 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
             f"… {printable(job['video'])}: {job['state']} since {job['at']}"
             + (f" (job {job['job_id']})" if job["job_id"] else "")
         )
+        if job["said"]:
+            printer.say(f"    last said of it: {job['said']['code']}: {printable(job['said']['message'])}")
     for failure in standing["failures"]:
         code, message = failure.get("code", failure["state"]), failure.get("message", "")
         printer.say(f"✗ {printable(failure['video'])}: {failure.get('stage', '')}: {code}: {printable(message)}")

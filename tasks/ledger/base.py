@@ -38,7 +38,7 @@ class JobRecord:
         result_key: Where the results store has the results JSON, or "".
         info: The video's probed facts, or None.
         content: Hash of the video's bytes, "" if its store has none, None if nobody asked yet.
-        failure: Why it stopped, or None.
+        failure: Why it stopped; while it is at the service, what was last said that does not tell how it is; or None.
         submitted_at: When the service took it; deadlines count from here.
         lease_owner, lease_until: Who is working on it, until when; "" and None if nobody.
         updated_at: Time of the last move.
@@ -226,6 +226,10 @@ class Ledger(Inbox, ShardLedger, Upkeep, Versions, Protocol):
         """
         ...
 
+    def note(self, key: str, owner: str, said: Failure | None) -> None:
+        """Keep as ``failure`` what was last said of a job that is ours, at the service; no move, nothing otherwise."""
+        ...
+
     def renew(self, owner: str, lease: timedelta, now: datetime) -> int:
         """Prolong every lease of a job that ``owner`` holds, in one transaction; return how many.
 
@@ -254,11 +258,7 @@ class Ledger(Inbox, ShardLedger, Upkeep, Versions, Protocol):
         ...
 
     def set_content(self, key: str, content: str) -> None:
-        """Remember what the bytes of the job's video are, as :meth:`set_info` does.
-
-        Raises:
-            LedgerConflict: There is no such job.
-        """
+        """Remember what the bytes of the job's video are, as :meth:`set_info` does."""
         ...
 
     def find_copy(
@@ -266,8 +266,7 @@ class Ledger(Inbox, ShardLedger, Upkeep, Versions, Protocol):
     ) -> JobRecord | None:
         """Find a job of the same content under the same spec: with results if there is one, else open.
 
-        Open is what takes a slot; see :class:`Slots` for ``deadline``. ``but`` is the key of a job that
-        does not count. Nothing has the content "".
+        Open is what takes a slot; see :class:`Slots` for ``deadline``. Job ``but`` and content "" do not count.
         """
         ...
 

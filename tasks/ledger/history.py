@@ -1,12 +1,13 @@
-"""The story of jobs and deliveries: one row per move, only ever added."""
+"""The story of jobs and deliveries: one row per move, only ever added; and what was said since a job's last."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, exists, insert, literal, select
+from sqlalchemy import Connection, bindparam, exists, insert, literal, select, update
 
+from tasks.domain.job import Failure, JobState
 from tasks.ledger.base import Move
 from tasks.ledger.schema import jobs, moves
 
@@ -65,6 +66,12 @@ def begin_stories(connection: Connection, keys: Sequence[str], pipeline: str, no
     columns = ["at", "job_key", "pipeline", "subject", "before", "state", "owner", "detail"]
     add = insert(moves).from_select(columns, first_lines)
     return connection.execute(add, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def note(connection: Connection, key: str, owner: str, said: Failure | None) -> None:
+    """Keep what was last said of a job at the service, if it is still there and the owner's."""
+    mine = jobs.c.key == key, jobs.c.lease_owner == owner, jobs.c.state == JobState.SUBMITTED
+    connection.execute(update(jobs).where(*mine).values(failure=said))
 
 
 def story(connection: Connection, key: str) -> list[Move]:

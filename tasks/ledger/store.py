@@ -21,7 +21,7 @@ from tasks.ledger import jobs as job_rows
 from tasks.ledger.base import DeliveryRecord, JobRecord, Move, Slots
 from tasks.ledger.columns import aware
 from tasks.ledger.inbox_store import SqlInbox, named
-from tasks.ledger.redaction import is_fetchable, without_grants
+from tasks.ledger.redaction import clean_failure, is_fetchable, without_grants
 from tasks.ledger.shard_store import SqlShards
 from tasks.ledger.upkeep_store import SqlUpkeep
 from tasks.ledger.versions_store import SqlVersions
@@ -111,6 +111,11 @@ class SqlLedger(SqlInbox, SqlShards, SqlUpkeep, SqlVersions):
             partial(job_rows.move_job, expected=expected, slots=slots, **asked),
             partial(job_rows.find_moved, **asked),
         )
+
+    def note(self, key: str, owner: str, said: Failure | None) -> None:
+        """Keep what was last said of a job at the service."""
+        clean = clean_failure(said)
+        self._database.change(lambda connection: history.note(connection, key, owner, clean))
 
     def renew(self, owner: str, lease: timedelta, now: datetime) -> int:
         """Prolong every lease of a job that the owner holds."""

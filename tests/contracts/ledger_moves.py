@@ -11,7 +11,7 @@ import pytest
 from tasks.domain.errors import LedgerConflict
 from tasks.domain.job import JOB_MOVES, Failure, JobState
 from tasks.ledger.base import Ledger, Move
-from tests.contracts.ledger_samples import FAILURE, LEASE, NOW, PIPELINE, add, drive, found
+from tests.contracts.ledger_samples import FAILURE, LEASE, NOW, PIPELINE, add, drive, found, planned, video
 
 SIGNED = "https://bucket.s3.amazonaws.com/x.mp4?X-Amz-Credential=AKIA&X-Amz-Signature=5ec7e7"
 
@@ -119,6 +119,30 @@ class FactContract:
         ledger.move(key, JobState.SUBMITTED, JobState.EXPIRED, "me", NOW, failure=FAILURE)
         assert ledger.move(key, JobState.EXPIRED, JobState.SUCCEEDED, "me", NOW).failure is None
         assert found(ledger, key).failure is None
+
+    def test_what_is_said_of_a_job_at_the_service_is_kept_without_a_move(self, ledger: Ledger) -> None:
+        """It can be taken back, goes when the job goes on, and holds no signature; time and story stay."""
+        key = add(ledger)
+        before = drive(ledger, key, JobState.SUBMITTED)
+        story = ledger.story(key)
+        ledger.note(key, "me", replace(FAILURE, message=f"{SIGNED} gave a page"))
+        told = found(ledger, key)
+        assert replace(before, failure=told.failure) == told
+        assert told.failure == replace(FAILURE, message="https://bucket.s3.amazonaws.com/x.mp4?… gave a page")
+        assert story == ledger.story(key)
+        ledger.note(key, "me", None)
+        assert before == found(ledger, key)
+        ledger.note(key, "me", FAILURE)
+        assert ledger.move(key, JobState.SUBMITTED, JobState.SUCCEEDED, "me", NOW).failure is None
+
+    @pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.SUBMITTED])
+    def test_nothing_is_said_of_a_job_that_is_elsewhere(self, ledger: Ledger, state: JobState) -> None:
+        """An answer that comes late changes nothing; nor does one for somebody else's job."""
+        key, other = add(ledger), add(ledger, planned(video(1)))
+        before, theirs = drive(ledger, key, state), drive(ledger, other, JobState.SUBMITTED, "other")
+        ledger.note(key, "me", FAILURE)
+        ledger.note(other, "me", FAILURE)
+        assert (before, theirs) == (found(ledger, key), found(ledger, other))
 
     def test_the_story_tells_every_move(self, ledger: Ledger) -> None:
         """With its time, both states, who did it, and what a person would look for."""

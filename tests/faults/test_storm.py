@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from config.load import load_pipeline
 from config.settings import Settings
+from flows.collect import collect
 from flows.ingest import ingest
 from tasks.domain.job import JobState
 from tasks.domain.predictions import TaskType
@@ -77,7 +78,8 @@ async def test_a_storm(videos: int, tmp_path: Path, prefect_server: str, monkeyp
         service.weather, service.polls = weather, 1
         service.verdicts = {job: VERDICTS[kind][0] for job, kind in failed.items()}
         service.bodies = {job: MALFORMED[kind] for job, kind in malformed.items()}
-        monkeypatch.setattr("flows.ingest.open_run", lambda name: in_the_storm(name, settings, service))
+        for flow in ("ingest", "collect"):
+            monkeypatch.setattr(f"flows.{flow}.open_run", lambda name: in_the_storm(name, settings, service))
 
         stopped = True
         while stopped:  # a few answers of others in a row end a run; the next goes on
@@ -89,6 +91,9 @@ async def test_a_storm(videos: int, tmp_path: Path, prefect_server: str, monkeyp
         weather.calm = True
         day = await ingest(pipeline=name)
         told("the day after", day, service, weather)
+        rest = await collect(pipeline=name)
+        assert (0, "collect") == (rest["in_flight"], rest["command"])
+        assert rest["exit_code"] in (0, 1)
 
     assert {1} == set(submissions(service).values())
     assert_codes_are_right(scene, failed, malformed)

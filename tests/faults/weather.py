@@ -11,11 +11,11 @@ from tests.scripted_service import Fault
 CALLS = ("upload_url", "upload", "submit", "check", "result")
 SERVER_FAULTS = (500, 502, 503, 504, 408)
 PAGE = b"<html>sorry</html>"
+GATEWAYS = (PAGE, b"", b'{"message": "Service Unavailable"}', b'{"message": null}')
 EXPIRED = b'<?xml version="1.0"?><Error><Code>ExpiredToken</Code></Error>'
 # What is no result, though it came as one.
 MALFORMED = (
     b"{}",
-    b"<html>Bad Gateway</html>",
     json.dumps({"status": 2, "message": "failed"}).encode(),
     json.dumps({"frame_offset": [0, 5], "time_offset": [0.0], "players-x1": [None, None]}).encode(),
     b'{"frame_offset": [0], "time_offset": [0.0], "players-x1": [nul',
@@ -29,8 +29,8 @@ VERDICTS = (
 
 class Weather:
     """A storm of 20 % 429, 10 % 5xx and 408, 5 % resets, 2 % hangs, 2 % dead result URLs and 6 % of what others say
-    in the service's place (pages, redirects, empty refusals), the same for a seed. A gateway that gives up or shows
-    a page may have handed the request on.
+    in the service's place (pages, redirects, empty refusals), the same for a seed. A gateway that gives up (with a
+    page, nothing, or JSON of its own) or shows a page may have handed the request on.
 
     Attributes:
         seen: (call, what) -> how often.
@@ -63,7 +63,7 @@ class Weather:
             status = chance.choice(SERVER_FAULTS)
             if status == 503 and chance.random() < 0.3:
                 return "busy", Fault(503, body={"error": "busy", "message": "come again"})
-            return str(status), Fault(status, body=PAGE, acts=acts)
+            return str(status), Fault(status, body=chance.choice(GATEWAYS), acts=acts)
         if drawn < 0.35:
             when = "unread" if chance.random() < 0.5 else "read"
             return f"reset {when}", Fault(drop=when, acts=acts)
@@ -71,7 +71,7 @@ class Weather:
             return "hang", Fault(hang=True, acts=acts)
         if drawn < 0.39 and call == "result":
             return "dead URL", Fault(403, body=EXPIRED)
-        if 0.39 <= drawn < 0.45 and call in ("submit", "check"):
+        if 0.39 <= drawn < 0.45 and call in ("submit", "check", "result"):
             odd = chance.choice((200, 404, 302, 405))
             moved = (("Location", "/log-in"),) if odd == 302 else ()
             return str(odd), Fault(odd, moved, b"" if odd == 405 else PAGE, acts=acts and odd == 200)

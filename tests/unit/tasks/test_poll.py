@@ -12,6 +12,7 @@ from tasks.domain.errors import (
     AuthRefused,
     DeadlinePassed,
     JobUnknown,
+    LedgerUnavailable,
     NotTheService,
     PlanRefused,
     ReelrouteError,
@@ -19,7 +20,7 @@ from tasks.domain.errors import (
     ResultExpired,
     ServiceUnavailable,
 )
-from tasks.domain.job import JobState
+from tasks.domain.job import Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.poll import LATE_TIMES, TIMES
 from tasks.run import Run
@@ -93,6 +94,87 @@ async def test_the_last_words_are_logged_when_they_change_and_not_every_minute(
 
     said = [record.getMessage().rpartition(": ")[2] for record in caplog.records if record.name == "tasks.poll"]
     assert ["the answer was 400", "the answer was 503"] == said
+
+
+async def test_the_ledger_has_the_last_words_for_as_long_as_they_hold(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written when they change and not with every answer; taken back when the service says how the job is."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    odd, page = [RequestRefused("the answer was 400")] * 5, [NotTheService("a page")] * 3
+    rig.backend.checks, written, note = [*odd, *page, *[False] * 5, *odd, False], [], run.ledger.note
+
+    def count(key: str, owner: str, said: Failure | None) -> None:
+        note(key, owner, said)
+        told = kept(run, job)
+        assert (said, JobState.SUBMITTED) == (told.failure, told.state)
+        written.append(said.message if said else "")
+
+    monkeypatch.setattr(run.ledger, "note", count)
+
+    await collect_job(run, job)
+
+    assert ["the answer was 400", "a page", "", "the answer was 400", ""] == written
+
+
+async def test_a_later_run_takes_back_what_an_earlier_one_was_told(rig: Rig) -> None:
+    """The service is well again: what it said last night is no longer so."""
+    first = rig.run()
+    job = await submitted(rig, first)
+    rig.backend.checks = [RequestRefused("the answer was 400"), False]
+    assert not await await_job(first, job, once=True)
+    first.ledger.release(job.key, first.owner)
+    later = rig.run()
+    held = later.ledger.claim(job.key, later.owner, later.lease, later.clock())
+    assert held is not None
+    assert held.failure is not None
+
+    assert not await await_job(later, held, once=True)
+
+    assert kept(later, job).failure is None
+
+
+async def test_a_ledger_that_is_away_for_the_last_words_ends_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are for people; the job goes on, and they are written when they can be."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    note, away = run.ledger.note, [LedgerUnavailable("locked")] * 2
+
+    def stumble(key: str, owner: str, said: Failure | None) -> None:
+        if away:
+            raise away.pop()
+        note(key, owner, said)
+
+    monkeypatch.setattr(run.ledger, "note", stumble)
+    rig.backend.checks = [RequestRefused("the answer was 400")] * 3
+
+    for _ in range(3):
+        assert not await await_job(run, job, once=True)
+
+    said = kept(run, job).failure
+    assert said is not None
+    assert "the answer was 400" == said.message
+
+
+async def test_a_page_in_place_of_results_is_not_yet(rig: Rig) -> None:
+    """A gateway shows one for hours: the results are fetched when they are there."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    rig.backend.downloads = [NotTheService("a web page")] * 30
+
+    assert JobState.SUCCEEDED is (await collect_job(run, job)).state
+
+
+async def test_a_page_that_never_goes_away_expires_with_the_job(rig: Rig) -> None:
+    """The deadline holds for results, too, and the failure says what came in their place."""
+    run = rig.run()
+    job = await submitted(rig, run)
+    rig.backend.downloads = [NotTheService("a web page")] * 1000
+
+    with pytest.raises(DeadlinePassed, match="the last answer: a web page"):
+        await collect_job(run, job)
+    assert JobState.EXPIRED is kept(run, job).state
 
 
 @pytest.mark.parametrize("once", [False, True])
