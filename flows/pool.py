@@ -77,6 +77,7 @@ class Pool:
         if left is None:
             left = await asyncio.to_thread(self._left) if self.wait else []
         self.outcome.resumed.update(job.key for job in left)
+        self.run.given.update((job.job_id, job.key) for job in left)
         watcher.get().expected(len(left) + len(todo) + self._waiting)
         keys = iter(todo)
         if self.run.settings.detail == "video":

@@ -81,6 +81,7 @@ class Run:
         slots: How many of them may be open there at once.
         breaker: Whether it may be given jobs at all.
         allowance: What is left of the budget; None before anything was planned.
+        given: The service's id of a job -> its key, as far as this run has heard of it.
         doubts: Key of a job -> what questions about it have brought that say nothing about it.
         said: Key of a job -> what the ledger has as last said of it, where that was changed.
         answered_at: When the service last said how a job is.
@@ -127,6 +128,7 @@ class Run:
         self.breaker = Breaker(self.pause)
         self.slots = Slots(wanted.max_in_flight, wanted.deadline, wanted.dedupe == "content")
         self.allowance: Allowance | None = None
+        self.given: dict[str, str] = {}
         self.doubts: dict[str, Doubt] = {}
         self.said: dict[str, Failure | None] = {}
         self.answered_at: datetime | None = None

@@ -139,6 +139,11 @@ async def _submit_once(run: Run, job: JobRecord, grant: SignedUrl | LocalVideo, 
         else:
             await run.move(job, to, failure=failure_of("submit", error))
         raise
+    if run.given.setdefault(job_id, job.key) != job.key:
+        # Such as a gateway that gives an earlier answer again. Its results would be another video's.
+        again = SubmissionUnknown(f"{job.video}: the service gave it the id of another job ({printable(job_id)})")
+        await run.move(job, JobState.UNKNOWN, failure=failure_of("submit", again))
+        raise again
     return await _keep_id(run, job, job_id)
 
 

@@ -82,6 +82,25 @@ async def test_a_lost_answer_makes_the_job_unknown_and_is_not_sent_again(rig: Ri
     assert 1 == len(rig.backend.asked)
 
 
+async def test_an_id_that_another_job_has_is_not_believed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway gives an earlier answer again: the results would be another video's, and nobody knows of ours."""
+    (rig.videos / "b.mp4").write_bytes((rig.videos / "a.mp4").read_bytes())
+    run = rig.run()
+    first, second = rig.listed(run)[:2]
+    for job in (first, second):
+        assert run.ledger.claim(job.key, run.owner, run.lease, run.clock()) is not None
+    submitted = await submit_job(run, first)
+    monkeypatch.setattr(rig.backend, "taken", 0)
+
+    with pytest.raises(SubmissionUnknown, match=f"the id of another job .{submitted.job_id}"):
+        await submit_job(run, second)
+
+    kept = run.ledger.job(second.key)
+    assert kept is not None
+    assert (JobState.UNKNOWN, "") == (kept.state, kept.job_id)
+    assert submitted == run.ledger.job(first.key)
+
+
 async def test_a_rate_limit_is_waited_out_as_long_as_the_service_asks(rig: Rig) -> None:
     """429 with its wait, then success: one job, and the wait was the service's own."""
     run = rig.run()
