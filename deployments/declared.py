@@ -20,6 +20,8 @@ FILE = Path(__file__).with_name("prefect.yaml")
 # The one that is made anew for each pipeline with a schedule.
 NIGHTLY = "nightly-ingest"
 PRUNE = "prune"
+# The one that finishes what runs leave that do not wait.
+COLLECT = "collect"
 _HAS_SCHEDULE = re.compile(rb"(?m)^schedule\s*:")
 
 
@@ -67,8 +69,15 @@ def with_switches(deployments: Iterable[Declared], *, prune_weekly: bool) -> Ite
 
 
 def with_nightlies(deployments: list[Declared], schedules: Mapping[str, Schedule]) -> Iterator[Declared]:
-    """The same deployments, with one nightly for each pipeline that has a schedule in place of the pattern."""
+    """The same deployments, with one nightly for each pipeline that has a schedule in place of the pattern.
+
+    ``collect`` comes by the clock only where a schedule has ``wait: false``: nobody else leaves it anything by plan.
+    """
+    leaves = any(not schedule.wait for schedule in schedules.values())
     for one in deployments:
+        if one.name == COLLECT and not leaves:
+            yield replace(one, schedules=())
+            continue
         if one.name != NIGHTLY:
             yield one
             continue

@@ -8,20 +8,23 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 from pydantic import Field
 
+from config.available import SCHEMES
 from config.form import Form
 from config.settings import Settings
 from flows.ingest import ended, ingest_pipeline
+from flows.naming import run_name
 from tasks.domain.errors import InputInvalid
 from tasks.dry_run import dry_run as preview
 from tasks.kept import keep_form, named_pipeline
+from tasks.unforeseen import hint_logged
 
 # Prefect keeps parameters in the clear, and its server refuses what does not match before it does: no address
 # with a signature or a password gets in.
-Place = Annotated[str, Field(pattern=r"^((s3|gs|az|file)://[^?@/]*(/[^?]*)?|[^?:]*)$")]
+Place = Annotated[str, Field(pattern=rf"^(({'|'.join(SCHEMES)})://[^?@/]*(/[^?]*)?|[^?:]*)$")]
 Name = Annotated[str, Field(pattern=r"^[^?@]*$")]
 
 
-@flow(name="adhoc-ingest", flow_run_name="adhoc {pipeline}{source}", persist_result=False)
+@flow(name="adhoc-ingest", flow_run_name=run_name, persist_result=False)
 async def adhoc_ingest(
     pipeline: Name = "",
     source: Place = "",
@@ -56,7 +59,7 @@ async def adhoc_ingest(
         lightly_task: Name of the LightlyOne prediction task.
         labelbox: Write Labelbox NDJSON files there.
         limit: Submit at most so many videos; 0 for no limit.
-        wait: Wait for results and deliver them. Without it jobs are submitted, and the collect deployment finishes.
+        wait: Wait for results and deliver them. Without it jobs are submitted, and a run of collect finishes.
         dry_run: Only list, estimate frames, minutes and cost, and show them as an artifact; submit nothing.
     """
     form = Form(
@@ -73,12 +76,13 @@ async def adhoc_ingest(
         labelbox=labelbox,
     )
     settings = Settings.load()
-    name = pipeline or await asyncio.to_thread(keep_form, form, settings)
-    if pipeline and (source or model or results or annotated or lightly or labelbox):
-        raise InputInvalid(
-            f"the form names pipeline {pipeline} and describes another one",
-            hint="leave `pipeline` empty, or the fields that describe one",
-        )
-    if dry_run:
-        return await preview(await asyncio.to_thread(named_pipeline, name, settings), limit)
+    with hint_logged():
+        name = pipeline or await asyncio.to_thread(keep_form, form, settings)
+        if pipeline and (source or model or results or annotated or lightly or labelbox):
+            raise InputInvalid(
+                f"the form names pipeline {pipeline} and describes another one",
+                hint="leave `pipeline` empty, or the fields that describe one",
+            )
+        if dry_run:
+            return await preview(await asyncio.to_thread(named_pipeline, name, settings), limit)
     return ended(await ingest_pipeline(name, limit=limit, wait=wait))

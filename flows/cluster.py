@@ -29,6 +29,7 @@ from prefect.task_runners import TaskRunner
 from config.settings import Settings
 from flows.helper import help_with, leading
 from tasks.domain.errors import InputInvalid, ReelrouteError, ServiceUnavailable
+from tasks.domain.wording import count_of
 from tasks.policies import STEP
 from tasks.run import Run
 from tasks.unforeseen import discreet_step
@@ -68,7 +69,7 @@ class Cluster:
 
     async def begin(self, shards: Sequence[str]) -> None:
         """Hand shards to the cluster; returns at once."""
-        get_run_logger().info("%d shards go to %s", len(shards), self.name)
+        get_run_logger().info("%s for %s", count_of(len(shards), "shard"), self.name)
         for shard in shards:
             given = {"pipeline": self.pipeline, "shard": shard, "lead": self.lead}
             self.futures.append(await asyncio.to_thread(self.runner.submit, work_on_shard, given))

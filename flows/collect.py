@@ -10,6 +10,7 @@ from prefect.states import Completed
 
 from config.settings import Settings
 from flows.ingest import ended
+from flows.naming import run_name
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.backlog import find_backlog
@@ -20,7 +21,7 @@ from tasks.report import Outcome, report_run
 from tasks.run import open_run
 
 
-@flow(name="collect", flow_run_name="collect {pipeline}", persist_result=False)
+@flow(name="collect", flow_run_name=run_name, persist_result=False)
 async def collect(pipeline: str = "", once: bool = False) -> Any:
     """Wait for the jobs that runs have left at the service, store their results and route them.
 

@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from flows.cluster import check_extra, open_cluster
 from flows.helper import place_independent
+from flows.naming import run_name
 from flows.pool import Pool
 from flows.routing import Router
 from flows.sharing import Others, Sharing
@@ -20,7 +21,7 @@ from tasks.run import Run, open_run
 from tasks.steps import discover_videos, plan_videos
 
 
-@flow(name="ingest", flow_run_name="ingest {pipeline}", persist_result=False)
+@flow(name="ingest", flow_run_name=run_name, persist_result=False)
 async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
     """Run a model over every new video of a pipeline and deliver the predictions to its routes.
 
@@ -36,7 +37,7 @@ async def ingest(pipeline: str, limit: int = 0, wait: bool = True) -> Any:
 
 async def ingest_pipeline(pipeline: str, *, limit: int = 0, wait: bool = True) -> dict[str, Any]:
     """Discover, plan, infer, route, report; return the summary."""
-    async with open_run(pipeline) as run:
+    async with open_run(pipeline, wait=wait) as run:
         check_extra(run.settings)
         outcome = Outcome()
         found = await discover_videos(run)

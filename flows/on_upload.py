@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.ingest import ended
+from flows.naming import run_name
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.batch import holding_batch, jobs_of, look_up, mark_done
@@ -16,7 +17,7 @@ from tasks.run import open_run
 from tasks.steps import plan_videos
 
 
-@flow(name="on-upload", flow_run_name="on-upload {pipeline}", persist_result=False)
+@flow(name="on-upload", flow_run_name=run_name, persist_result=False)
 async def on_upload(pipeline: str, batch: str) -> Any:
     """Run a model over the videos of one batch of uploads and deliver the predictions to the pipeline's routes.
 

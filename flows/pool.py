@@ -23,6 +23,7 @@ from tasks.domain.errors import (
     ServiceUnavailable,
 )
 from tasks.domain.job import Failure, JobState
+from tasks.domain.wording import count_of
 from tasks.infer import Inferred, infer_plainly, infer_video
 from tasks.ledger.base import JobRecord
 from tasks.policies import STEP
@@ -112,7 +113,8 @@ class Pool:
     def _warn_of_waiting(self) -> None:
         if self._waiting:
             self.outcome.warnings.append(
-                f"{self._waiting} videos are copies of what is not done yet: another run takes over its results"
+                f"{count_of(self._waiting, 'video is a copy', 'videos are copies')} of what is not done yet: "
+                "another run takes over its results"
             )
 
     async def _work(self, keys: Iterator[str], count: int, left: Sequence[JobRecord]) -> None:
@@ -130,7 +132,9 @@ class Pool:
     async def _submit_all(self, keys: Iterator[str], count: int) -> None:
         async with turn(self.run) as why_not, asyncio.TaskGroup() as group:
             if why_not:
-                self.outcome.warnings.append(f"{count} videos are left for another run: {why_not}")
+                self.outcome.warnings.append(
+                    f"{count_of(count, 'video is', 'videos are')} left for another run: {why_not}"
+                )
                 return
             for _ in range(min(count, self.run.pipeline.inference.max_in_flight)):
                 group.create_task(self._submit_next(keys))
@@ -176,7 +180,8 @@ class Pool:
         else:
             ended = await infer_plainly(self.run, job.key, name, self.wait)
         problem, now = await self._note(job, ended)
-        watcher.get().finished(name, problem)
+        if problem or now in ENDED or not self.run.stop.asked:  # asked to stop, it is left where it was
+            watcher.get().finished(name, problem)
         if now is JobState.SUCCEEDED:
             self.finished(job.key)
         if now in ENDED:
@@ -199,8 +204,9 @@ class Pool:
         """Count how a video ended; return the code of its problem, or "", and where the job stands."""
         outcome = self.outcome
         outcome.stopped = outcome.stopped or self.run.breaker.reason
+        # Not what the last attempt says: one before it may have submitted, and then lost the job to another process.
+        outcome.submitted += self.run.taken.pop(job.key, 0)
         if isinstance(ended, Inferred):
-            outcome.submitted += ended.submitted
             outcome.elsewhere += ended.state is None
             outcome.reused += ended.reused
             if ended.left_out:
@@ -208,10 +214,8 @@ class Pool:
             outcome.succeeded += ended.state is JobState.SUCCEEDED and not ended.reused
             return "", ended.state
         now = await asyncio.to_thread(self.run.ledger.job, job.key)
-        if now is not None:
-            outcome.submitted += now.submitted_at is not None and now.submitted_at >= self.run.started_at
-            if now.failure is not None and now.state is not JobState.SUBMITTED:
-                return now.failure.code, now.state
+        if now is not None and now.failure is not None and now.state is not JobState.SUBMITTED:
+            return now.failure.code, now.state
         error = ended
         if isinstance(error, STOPPING) or (isinstance(error, ServiceUnavailable) and job.state is JobState.PLANNED):
             outcome.stopped = outcome.stopped or error
@@ -223,7 +227,7 @@ class Pool:
         return failure.code, None
 
 
-@task(name="infer", task_run_name="{count} videos", **STEP)
+@task(name="infer", task_run_name="videos: {count}", **STEP)
 @discreet_step
 async def infer_many(pool: Pool, count: int, keys: Iterator[str], todo: int, left: Sequence[JobRecord]) -> None:  # noqa: ARG001
     """Do a pool's work within one task run, for people who need no row per video."""

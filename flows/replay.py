@@ -8,11 +8,13 @@ from typing import Any
 from prefect import flow, task
 
 from flows.ingest import ended
+from flows.naming import run_name
 from flows.pool import Pool
 from flows.routing import Router
 from tasks.choose import Plan
 from tasks.discover import Discovery
 from tasks.domain.errors import InputInvalid, ReelrouteError
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
 from tasks.plan import make_plan
 from tasks.policies import STEP
@@ -26,7 +28,7 @@ from tasks.unforeseen import discreet, discreet_step
 ASKED_AT_ONCE = 1000
 
 
-@flow(name="replay", flow_run_name="replay {pipeline}", persist_result=False)
+@flow(name="replay", flow_run_name=run_name, persist_result=False)
 async def replay(
     pipeline: str,
     failed: bool = False,
@@ -53,7 +55,9 @@ async def replay(
         wanted = Wanted(failed, unknown, route, video)
         chosen = await asyncio.to_thread(select, run.ledger, run.pipeline, run.spec, wanted)
         if chosen.may_pay and not pay:
-            raise InputInvalid(f"{chosen.may_pay} jobs may be paid again, and nobody agreed to it", hint="set pay")
+            raise InputInvalid(
+                f"{count_of(chosen.may_pay, 'job')} may be paid again, and nobody agreed to it", hint="set pay"
+            )
         outcome = Outcome(resumed=chosen.keys)
         await asyncio.to_thread(reset_deliveries, run, chosen.deliver)
         plan, revived = await take_up(run, chosen, outcome)

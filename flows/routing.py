@@ -11,6 +11,7 @@ from typing import Self
 
 from tasks.domain.errors import ReelrouteError, ResultPruned
 from tasks.domain.job import DeliveryState, JobState
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
 from tasks.predictions.coverage import frames_not_inferred
 from tasks.report import Outcome
@@ -131,8 +132,8 @@ class Router:
             self._refuse(job, routes, error)
             return None, []
         if missing := frames_not_inferred(delivery.predictions):
-            of = f"{missing} of {len(delivery.predictions.frame_index)}"
-            self._outcome.warnings.append(f"{job.video}: the service did not infer {of} frames (null in the results)")
+            of = f"{missing} of {count_of(len(delivery.predictions.frame_index), 'frame')}"
+            self._outcome.warnings.append(f"{job.video}: the service did not infer {of} (null in the results)")
         return delivery, routes
 
     def _is_superseded(self, job: JobRecord) -> bool:

@@ -15,6 +15,7 @@ from flows.routing import Router
 from tasks.choose import Plan
 from tasks.domain.errors import LedgerUnavailable
 from tasks.domain.job import JobState
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
 from tasks.ledger.shard_base import ShardRecord
 from tasks.report import Outcome
@@ -72,7 +73,7 @@ class Sharing:
         left = await asyncio.to_thread(lambda: list(run.ledger.jobs(run.pipeline.name, OPEN[1:])))
         ids = await asyncio.to_thread(split, run, self.plan, self.size)
         await self.others.begin(ids[1:])
-        get_run_logger().info("%d jobs in %d shards", len(self.plan.todo), len(ids))
+        get_run_logger().info("%s in %s", count_of(len(self.plan.todo), "job"), count_of(len(ids), "shard"))
         try:
             async with Router(run, self.outcome) as router, asyncio.TaskGroup() as group:
                 group.create_task(Pool(run, self.outcome, router.put).infer_all(self.plan.reuse, left))

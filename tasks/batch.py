@@ -16,6 +16,7 @@ from tasks.domain.errors import LedgerConflict, ObjectMissing
 from tasks.domain.job import JobState
 from tasks.domain.upload import UploadEvent
 from tasks.domain.video import VideoRef
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
 from tasks.ledger.inbox import Upload
 from tasks.match import source_of
@@ -70,9 +71,11 @@ async def look_up(run: Run, uploads: list[Upload]) -> Looked:
     """
     looked = await asyncio.to_thread(record_batch, run, uploads)
     log = get_run_logger()
-    log.info("%d uploads, %d videos, %d of them new", len(uploads), looked.found.videos, looked.found.new)
+    found = looked.found
+    said = count_of(len(uploads), "upload"), count_of(found.videos, "video"), found.new
+    log.info("%s, %s, %d of them new", *said)
     for reason, count in looked.found.not_taken.items():
-        log.info("%d uploads not taken: %s", count, NOT_TAKEN.get(reason, reason))
+        log.info("%s not taken: %s", count_of(count, "upload"), NOT_TAKEN.get(reason, reason))
     return looked
 
 
@@ -117,7 +120,11 @@ def _look(run: Run, upload: Upload) -> VideoRef | str:
 
 def _warnings(not_taken: Mapping[str, int]) -> tuple[str, ...]:
     gone = not_taken.get(GONE, 0)
-    return (f"{gone} uploads are gone: deleted or renamed before the run came to them",) if gone else ()
+    return (
+        (f"{count_of(gone, 'upload is', 'uploads are')} gone: deleted or renamed before the run came to them",)
+        if gone
+        else ()
+    )
 
 
 def jobs_of(run: Run, looked: Looked) -> tuple[list[JobRecord], list[JobRecord]]:
@@ -140,8 +147,9 @@ async def mark_done(run: Run, batch: str, looked: Looked, plan: Plan, outcome: O
         log.warning("%s", error.message)
         return
     if back:
-        outcome.warnings.append(f"{back} uploads wait in the inbox for another run")
-        log.warning("%d uploads wait in the inbox for another run", back)
+        waits = f"{count_of(back, 'upload waits', 'uploads wait')} in the inbox for another run"
+        outcome.warnings.append(waits)
+        log.warning("%s", waits)
 
 
 def settle(run: Run, looked: Looked, plan: Plan) -> dict[str, str]:

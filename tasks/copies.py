@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tasks.domain.errors import CopyAhead, ObjectMissing, ReelrouteError
 from tasks.domain.job import InferenceSpec, JobState
 from tasks.domain.video import VideoRef
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.stores import Stores
 
@@ -96,7 +97,7 @@ class Originals:
         """What to tell about videos that cannot be compared; at most one sentence."""
         if not self.unnamed:
             return []
-        what = f"{self.unnamed} videos (multipart or composite uploads, for instance)"
+        what = f"{count_of(self.unnamed, 'video')} (multipart or composite uploads, for instance)"
         return [f"dedupe: the stores keep no hash of the whole content of {what}, so copies of these are paid again"]
 
 

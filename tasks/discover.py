@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from config.pipeline import Pipeline, Source
 from tasks.domain.job import InferenceSpec, job_key
 from tasks.domain.video import VideoRef
+from tasks.domain.wording import count_of
 from tasks.storage.base import ObjectInfo
 from tasks.storage.filters import NOT_TAKEN, Filter, Tally, select
 from tasks.storage.registry import split_source_uri
@@ -96,8 +97,8 @@ class Listing(Iterator[VideoRef]):
                 self.warnings.append(f"no videos in {source.uri}{_reasons(tally)}")
             if missed := tally.not_taken["case"]:
                 self.warnings.append(
-                    f"{missed} files in {source.uri} match its include but for upper and lower case, and were not "
-                    "taken: write both, as in **/*.[mM][pP]4, or leave include out for every video suffix"
+                    f"{count_of(missed, 'file')} in {source.uri} not taken, as include says it in other case: "
+                    "write both, as in **/*.[mM][pP]4, or leave include out for every video suffix"
                 )
 
 

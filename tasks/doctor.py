@@ -28,6 +28,7 @@ from tasks.domain.errors import (
     InputInvalid,
     ObjectMissing,
     ReelrouteError,
+    ServiceUnavailable,
     StorageUnavailable,
 )
 from tasks.domain.predictions import TaskType
@@ -36,8 +37,9 @@ from tasks.endpoints import endpoint_of, is_private
 from tasks.inference.base import ModelInfo
 from tasks.labelbox_setup import look, open_labelbox
 from tasks.places import check_place, ends_early, place_of, require_token
-from tasks.run import inference_spec, open_service
+from tasks.run import open_service
 from tasks.selection import api_of
+from tasks.spec import inference_spec
 from tasks.storage.base import Storage
 from tasks.storage.filters import Tally, select
 from tasks.stores import Stores
@@ -139,7 +141,12 @@ class _Examination:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reelroute-doctor-")))
         with self._found.trying("inference", "service"):
             opened = open_service(self._pipeline, self._settings, model_files, self._stores, self._blocks, home=home)
-            backend, base_url = await stack.enter_async_context(opened)
+            try:
+                backend, base_url = await stack.enter_async_context(opened)
+            except ServiceUnavailable as error:
+                # Its log goes with its folder; the end of it is in the message.
+                error.hint = "" if str(home) in error.hint else error.hint
+                raise
             self._found.ok("inference", "service", f"{base_url}, with a key")
             with self._found.trying("inference", "model"):
                 self._models = await backend.describe(spec.models)

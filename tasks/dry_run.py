@@ -15,11 +15,12 @@ from config.settings import Settings
 from tasks.credentials import load_credentials
 from tasks.domain.errors import LedgerMissing
 from tasks.domain.escaping import markdown_text
+from tasks.domain.wording import count_of
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
 from tasks.policies import PATIENT_STEP
 from tasks.preview import Preview, preview
-from tasks.run import inference_spec
+from tasks.spec import inference_spec
 from tasks.storage.filters import NOT_TAKEN
 from tasks.stores import Stores
 from tasks.unforeseen import discreet_step
@@ -62,7 +63,7 @@ def markdown(name: str, found: Preview) -> str:
     rows |= {f"not taken: {NOT_TAKEN[reason]}": count for reason, count in sorted(found.not_taken.items())}
     rows |= {f"left out ({reason})": count for reason, count in found.left_out.items()}
     rows["cannot be inferred"] = len(found.failures)
-    lines = [f"# {name} would submit {estimate.videos} videos", "", "| | |", "|---|---|"]
+    lines = [f"# {name} would submit {count_of(estimate.videos, 'video')}", "", "| | |", "|---|---|"]
     lines += [f"| {label} | {value} |" for label, value in rows.items()]
     told = [f"{failure['video']}: {failure['code']}: {failure['message']}" for failure in found.failures]
     told = [*told[:FAILURES_SHOWN], *found.warnings[:FAILURES_SHOWN]]

@@ -75,7 +75,7 @@ class Selection:
 def select(ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Wanted) -> Selection:
     """Choose what to take up again; changes nothing.
 
-    Without a switch that is what costs nothing: failed deliveries, and videos that failed before
+    Without a switch that is what costs nothing: deliveries that went wrong, and videos that failed before
     they were submitted.
     """
     found = Selection()
@@ -97,7 +97,11 @@ def select(ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Want
             if place is not found.probe:
                 _add_to_bill(found, job, rate)
     if not wanted.unknown or wanted.failed:
-        found.deliver = list(_failed_deliveries(ledger, pipeline, wanted))
+        for key, route, reason in _left_deliveries(ledger, pipeline, spec, wanted):
+            if reason:
+                found.left_alone[reason] += 1
+            else:
+                found.deliver.append((key, route))
     return found
 
 
@@ -128,12 +132,21 @@ def _add_to_bill(found: Selection, job: JobRecord, rate: float | None) -> None:
     found.bill = found.bill.plus(Assessment(job.video, job.info, frames, None), rate)
 
 
-def _failed_deliveries(ledger: Ledger, pipeline: Pipeline, wanted: Wanted) -> Iterator[tuple[str, str]]:
+def _left_deliveries(
+    ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Wanted
+) -> Iterator[tuple[str, str, str]]:
+    """What routes lack though its results are there, and why nobody would want it, or "": (job key, route, reason).
+
+    Failed deliveries, and those that went wrong for what may pass, such as a full disk; a run takes up only the latter.
+    """
     routes = {route.name for route in pipeline.routes}
-    for delivery in ledger.deliveries(pipeline.name, [DeliveryState.FAILED]):
+    for delivery in ledger.deliveries(pipeline.name, [DeliveryState.FAILED, DeliveryState.PENDING]):
         job = ledger.job(delivery.job_key, pipeline=pipeline.name)
-        if delivery.route in routes and job is not None and _is_meant(job, wanted):
-            yield delivery.job_key, delivery.route
+        if job is None or delivery.route not in routes or not _is_meant(job, wanted):
+            continue
+        went_wrong = delivery.state is DeliveryState.FAILED or delivery.failure is not None
+        if went_wrong and job.state is JobState.SUCCEEDED:
+            yield delivery.job_key, delivery.route, _obsolete(ledger, pipeline.name, spec, job)
 
 
 def reset_deliveries(run: Run, deliver: Collection[tuple[str, str]]) -> None:

@@ -18,6 +18,7 @@ from tasks.discover import Discovery
 from tasks.domain.errors import Permanent, ReelrouteError
 from tasks.domain.escaping import markdown_text
 from tasks.domain.job import DeliveryState, Failure, JobState
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
 from tasks.plan import stage_of
 from tasks.policies import STEP
@@ -101,7 +102,7 @@ async def report_run(run: Run, found: Discovery, plan: Plan, outcome: Outcome, c
     standing = await asyncio.to_thread(stand, run, outcome)
     summary = summarise(run, found, plan, outcome, standing) | {"command": command}
     text = markdown(summary)
-    summary["report"] = str(await asyncio.to_thread(write_report, run, summary, text))
+    await asyncio.to_thread(write_report, run, summary, text)
     name = run.pipeline.name
     await acreate_markdown_artifact(text, key=f"{command}-{name}", description=f"What the last {command} of {name} did")
     if standing.rows:
@@ -226,7 +227,7 @@ def exit_code(outcome: Outcome, trouble: bool) -> int:
 
 
 def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:
-    """Keep the report as markdown and, beside it, as JSON; return the markdown's path.
+    """Keep the report as markdown and, beside it, as JSON; return the markdown's path, the summary's ``report``.
 
     The JSON has the first ``ENTRIES_KEPT`` failures and warnings, and how many more there are.
     """
@@ -234,6 +235,7 @@ def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run.started_at:%Y%m%dT%H%M%S}-{run.pipeline.name}-{run.owner[-8:]}.md"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    summary["report"] = str(path)
     shown = {name: summary[name][:ENTRIES_KEPT] for name in ("failures", "warnings")}
     more = {name: len(summary[name]) - len(entries) for name, entries in shown.items()}
     kept = summary | shown | ({"not_shown": more} if any(more.values()) else {})
@@ -268,7 +270,7 @@ def markdown(summary: dict[str, Any]) -> str:
 def headline(summary: dict[str, Any]) -> str:
     """One sentence on how the run went."""
     if summary["interrupted"]:
-        left = f"{_counted(summary['in_flight'], 'job')} not done yet; " if summary["in_flight"] else ""
+        left = f"{count_of(summary['in_flight'], 'job')} not done yet; " if summary["in_flight"] else ""
         return f"Interrupted by {summary['interrupted']}: {left}run the same command again to go on."
     if summary["stopped"]:
         return f"Stopped: {summary['stopped']['message']}."
@@ -276,13 +278,13 @@ def headline(summary: dict[str, Any]) -> str:
         return NOTHING[summary.get("command", "run")]
     bad, rest = summary["failed"] + summary["unknown"], _left(summary)
     if bad:
-        rest.insert(0, f"{bad} of {_counted(summary['discovered'], 'video')} failed")
+        rest.insert(0, f"{bad} of {count_of(summary['discovered'], 'video')} failed")
     if rest:
         return "; ".join(rest) + "."
     if summary["unscheduled"]:
         return "Everything is delivered, but LightlyOne was not asked to select: see the warnings."
     if summary["skipped"] == summary["discovered"] and not any(summary["delivered"].values()):
-        return f"Nothing to do: {_counted(summary['discovered'], 'video')} done before."
+        return f"Nothing to do: {count_of(summary['discovered'], 'video')} done before."
     return "All is well."
 
 
@@ -292,18 +294,14 @@ def _left(summary: dict[str, Any]) -> list[str]:
     waiting = max(0, summary["in_flight"] - summary["elsewhere"])
     left_out = sum(summary["left_out"].values())
     said = {
-        f"{_counted(waiting, 'job')} not done yet, for the next run or `reelroute collect`": waiting,
-        f"{_counted(summary['elsewhere'], 'video')} in the hands of another process": summary["elsewhere"],
-        f"{_counted(summary['undelivered'], 'video')} with results, to be delivered by the next run": summary[
+        f"{count_of(waiting, 'job')} not done yet, for the next run or `reelroute collect`": waiting,
+        f"{count_of(summary['elsewhere'], 'video')} in the hands of another process": summary["elsewhere"],
+        f"{count_of(summary['undelivered'], 'video')} with results, to be delivered by the next run": summary[
             "undelivered"
         ],
-        f"{_counted(left_out, 'video')} left for another run: {', '.join(summary['left_out'])}": left_out,
+        f"{count_of(left_out, 'video')} left for another run: {', '.join(summary['left_out'])}": left_out,
     }
     return [text for text, count in said.items() if count]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _more(items: list[Any]) -> list[str]:

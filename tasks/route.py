@@ -59,7 +59,7 @@ class Delivered:
     again: list[str] = field(default_factory=list)
 
 
-@task(name="deliver", task_run_name="{route}, {count} videos", **STEP)
+@task(name="deliver", task_run_name="{route}, videos: {count}", **STEP)
 @discreet_step
 async def deliver_batch(run: Run, route: str, count: int, sink: Sink, batch: Sequence[Delivery]) -> Delivered:
     """Deliver videos to one route, one after the other; one that fails does not stop the rest."""

@@ -11,6 +11,7 @@ import random
 import secrets
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -20,15 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from config.inference import is_file, project_of
 from config.pipeline import Pipeline
 from config.settings import Settings
 from tasks.breaker import Breaker
 from tasks.credentials import Blocks, load_credentials
-from tasks.domain.errors import InputInvalid, LedgerUnavailable, LedgerUnusable
-from tasks.domain.job import Failure, InferenceSpec, JobState, ModelRef
+from tasks.domain.errors import LedgerUnavailable, LedgerUnusable
+from tasks.domain.job import Failure, InferenceSpec, JobState
 from tasks.endpoints import any_private
-from tasks.engine.model_files import digest_of
 from tasks.inference.base import InferenceBackend, ModelInfo
 from tasks.inference.local import local_service
 from tasks.inference.registry import open_backend
@@ -36,17 +35,19 @@ from tasks.job_ids import JobIds, adopt_job_ids
 from tasks.kept import named_pipeline
 from tasks.labelbox_setup import check_uploads
 from tasks.labelbox_style import check_styles, fingerprint_of
+from tasks.leaving import require_service_that_stays
 from tasks.ledger.base import JobRecord, Ledger, Slots
 from tasks.ledger.open import open_ledger
 from tasks.log_guard import guard_logs
 from tasks.owner import bury_the_dead, clear_dead_work, new_owner, work_prefix, work_root
 from tasks.pace import Pace, boot_time_s
 from tasks.places import check_places
+from tasks.spec import inference_spec
 from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
 from tasks.stores import Stores, open_results
-from tasks.unforeseen import discreet
+from tasks.unforeseen import discreet, hint_logged
 
 if TYPE_CHECKING:
     from tasks.choose import Allowance
@@ -85,6 +86,7 @@ class Run:
         doubts: Key of a job -> what questions about it have brought that say nothing about it.
         said: Key of a job -> what the ledger has as last said of it, where that was changed.
         answered_at: When the service last said how a job is.
+        taken: Key of a job -> how often the service took it from this run, until that is counted.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Run:
         self.doubts: dict[str, Doubt] = {}
         self.said: dict[str, Failure | None] = {}
         self.answered_at: datetime | None = None
+        self.taken: Counter[str] = Counter()
         self._held = 0
         self._renewal: asyncio.Task[None] | None = None
 
@@ -222,8 +225,11 @@ class Run:
 
 
 @asynccontextmanager
-async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator[Run]:
+async def open_run(name: str, settings: Settings | None = None, *, wait: bool = True) -> AsyncIterator[Run]:
     """Load a pipeline and open what it needs; close everything at the end.
+
+    Args:
+        wait: False for a run that leaves its jobs at the service.
 
     Raises:
         InputInvalid, LocationMissing: The pipeline file, a setting, a file that it names or a place is wrong.
@@ -236,7 +242,10 @@ async def open_run(name: str, settings: Settings | None = None) -> AsyncIterator
     guard_logs(settings.log_format)
     async with AsyncExitStack() as stack:
         stack.enter_context(discreet("the run"))
+        stack.enter_context(hint_logged())
         pipeline = await asyncio.to_thread(named_pipeline, name, settings)
+        if not wait:
+            require_service_that_stays(pipeline, settings)
         spec, model_files = inference_spec(pipeline)
         clear_dead_work(settings)
         blocks = await load_credentials(pipeline)
@@ -293,34 +302,6 @@ async def open_service(
         backend = open_backend(name, base_url=base_url, api_key=api_key)
         stack.push_async_callback(backend.aclose)
         yield backend, base_url
-
-
-def inference_spec(pipeline: Pipeline) -> tuple[InferenceSpec, dict[str, Path]]:
-    """Turn the inference section into a spec, and name the model files it mentions.
-
-    A user's own file ``models/yard.onnx`` becomes project ``yard``, version 1, with a digest of all
-    files that it reads as part of the job's identity: a retrained model is another inference.
-
-    Raises:
-        InputInvalid: A model file is missing, or two files would get the same name.
-        ModelInvalid: A file that a model reads is missing, or not in the model's folder.
-    """
-    wanted = pipeline.inference
-    refs: list[ModelRef] = []
-    files: dict[str, Path] = {}
-    for text in (wanted.model, *wanted.additional_models):
-        if not is_file(text):
-            refs.append(ModelRef.parse(text))
-            continue
-        path = Path(text).expanduser().resolve()
-        if not path.is_file():
-            raise InputInvalid(f"model file {text} does not exist", hint="give a path to an .onnx file, or oidv4/1")
-        project = project_of(str(path))
-        if project in files:
-            raise InputInvalid(f"two model files are both named {project}", hint="rename one of the files")
-        files[project] = path
-        refs.append(ModelRef(project, "1", digest_of(path)))
-    return InferenceSpec(wanted.backend, tuple(refs), wanted.fps, wanted.confidence), files
 
 
 def service_command(pipeline: Pipeline, model_files: dict[str, Path], *, allow_private: bool = False) -> list[str]:

@@ -10,6 +10,7 @@ from prefect import get_run_logger, task
 from tasks.choose import Plan
 from tasks.discover import Discovery, record_listing
 from tasks.domain.video import printable
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
 from tasks.plan import make_plan
 from tasks.policies import PATIENT_STEP
@@ -27,9 +28,9 @@ async def discover_videos(run: Run) -> Discovery:
     """List every source and plan a job for each video; listings stream into the ledger."""
     found = await asyncio.to_thread(record_listing, run)
     log = get_run_logger()
-    log.info("%d videos, %d of them new", found.videos, found.new)
+    log.info("%s, %d of them new", count_of(found.videos, "video"), found.new)
     for reason, count in sorted(found.not_taken.items()):
-        log.info("%d objects not taken: %s", count, NOT_TAKEN[reason])
+        log.info("%s not taken: %s", count_of(count, "object"), NOT_TAKEN[reason])
     for warning in found.warnings:
         log.warning("%s", warning)
     return found
@@ -43,14 +44,15 @@ async def plan_videos(run: Run, limit: int = 0, waiting: Sequence[JobRecord] | N
     estimate = plan.estimate
     cost = "" if estimate.cost is None else f", about {estimate.cost:.2f}"
     log = get_run_logger()
-    log.info("%d videos, %d frames, %.1f minutes%s", estimate.videos, estimate.frames, estimate.minutes, cost)
+    counts = count_of(estimate.videos, "video"), count_of(estimate.frames, "frame")
+    log.info("%s, %s, %.1f minutes%s", *counts, estimate.minutes, cost)
     behind = sum(map(len, plan.copies.values()))
     if plan.reuse or behind:
-        log.info("%d videos take over the results of a copy, %d wait for those of one", len(plan.reuse), behind)
+        log.info("copies: %d take over the results of another video, %d wait for those of one", len(plan.reuse), behind)
     for line in failure_lines(plan):
         log.warning("%s", line)
     for reason, count in plan.left_out.items():
-        log.warning("%d videos left for another run: %s", count, reason)
+        log.warning("%s left for another run: %s", count_of(count, "video"), reason)
     for warning in plan.warnings:
         log.warning("%s", warning)
     return plan
@@ -64,4 +66,8 @@ def failure_lines(plan: Plan) -> list[str]:
         for error in errors[:FAILURES_LOGGED]
     ]
     more = len(errors) - FAILURES_LOGGED
-    return [*lines, f"{more} more videos cannot be inferred: `reelroute status` names them"] if more > 0 else lines
+    return (
+        [*lines, f"{count_of(more, 'more video')} cannot be inferred: `reelroute status` names them"]
+        if more > 0
+        else lines
+    )

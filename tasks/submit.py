@@ -202,6 +202,7 @@ async def _keep_id(run: Run, job: JobRecord, job_id: str) -> JobRecord:
         LedgerUnusable, LedgerUnavailable, LedgerConflict: As the ledger did, with the id and where it is now.
     """
     taken = TakenJob(job.key, job_id, run.service, run.clock())
+    run.taken[job.key] += 1
     log.info("%s: the service has it as job %s", job.video, printable(job_id))
     recording, where = asyncio.ensure_future(_record_id(run, job, taken)), ""
     try:

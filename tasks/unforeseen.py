@@ -14,6 +14,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from tasks.domain.errors import ReelrouteError, Unforeseen
+from tasks.domain.video import printable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +36,17 @@ def discreet(what: str) -> Iterator[None]:
     except Exception as error:
         log.exception("%s failed unexpectedly", what)
         raise Unforeseen(f"{what} failed unexpectedly: {type(error).__name__}") from None
+
+
+@contextmanager
+def hint_logged() -> Iterator[None]:
+    """Log what to do about an error of ours that ends the block: of the error, Prefect shows the message alone."""
+    try:
+        yield
+    except ReelrouteError as error:
+        if error.hint:
+            log.error("%s: %s", error.code, printable(error.hint))
+        raise
 
 
 def discreet_step(step: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:

@@ -23,7 +23,8 @@ from tasks.domain.video import SignedUrl
 from tasks.inference.base import JobStatus, LocalVideo, ModelInfo, Permit
 from tasks.ledger.base import JobRecord
 from tasks.ledger.open import open_ledger
-from tasks.run import Run, inference_spec
+from tasks.run import Run
+from tasks.spec import inference_spec
 from tasks.stores import Stores
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Annotated
 
 import typer
+from click.exceptions import Abort, ClickException
 
 from deployments.cli import collect, demo, deploy, doctor, lightly, plan, prune, replay, run, serve, status
 from deployments.cli.output import Printer
@@ -57,6 +58,8 @@ def _show_redacted(kind: type[BaseException], error: BaseException, trace: Trace
     from tasks.domain.redaction import redact
 
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    what = f"{kind.__name__}: the traceback is on stderr"
+    Printer(as_json="--json" in sys.argv).failure("unexpected", what, exit_code=1)
 
 
 def main() -> None:
@@ -66,10 +69,20 @@ def main() -> None:
     sys.excepthook = _show_redacted
     printer = Printer(as_json="--json" in sys.argv)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except ReelrouteError as error:
         printer.error(error)
         sys.exit(error.exit_code)
+    except ClickException as error:  # the arguments are wrong
+        from typer.rich_utils import rich_format_error
+
+        rich_format_error(error)
+        printer.failure("input_invalid", error.format_message(), exit_code=error.exit_code)
+        sys.exit(error.exit_code)
+    except Abort:  # at a question, Ctrl-C or the end of what there was to read
+        printer.say("nothing was done")
+        printer.failure("interrupted", "nothing was done", exit_code=130)
+        sys.exit(130)
     except KeyboardInterrupt:
         printer.say("stopped; run the same command again to go on")
         sys.exit(130)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from tasks.domain.escaping import terminal_text
 from tasks.domain.video import printable
 from tasks.progress import Watcher, watcher
 
@@ -48,6 +49,10 @@ class Bars(Watcher):
             )
         self._progress.advance(self._routes[route])
         self._name(f"{video} to {route}", problem)
+
+    def say(self, text: str) -> None:
+        """Tell people something, on a line of its own above the bars; callable from any thread and from signals."""
+        self._progress.console.print(terminal_text(text), markup=False, highlight=False, soft_wrap=True)
 
     def _name(self, what: str, problem: str) -> None:
         if problem:

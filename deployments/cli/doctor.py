@@ -10,6 +10,7 @@ import typer
 
 from deployments.cli.options import Json, PipelineName
 from deployments.cli.output import Printer
+from tasks.domain.wording import count_of
 
 if TYPE_CHECKING:
     from tasks.doctor import Findings
@@ -51,4 +52,5 @@ def show(found: Findings, printer: Printer) -> None:
         if finding.hint:
             printer.say(f"    {finding.hint}")
     failed = sum(finding.status == "fail" for finding in found)
-    printer.say(f"{failed} of {len(found)} checks failed." if failed else f"All {len(found)} checks passed.")
+    checks = count_of(len(found), "check")
+    printer.say(f"{failed} of {checks} failed." if failed else f"{checks} passed, none failed.")

@@ -46,6 +46,8 @@ class Printer:
         console.print(terminal_text(str(error)), markup=False)
         if error.hint:
             console.print(terminal_text(f"  hint: {error.hint}"), markup=False)
-        self.result(
-            {"error": {"code": error.code, "message": str(error), "hint": error.hint}, "exit_code": error.exit_code}
-        )
+        self.failure(error.code, str(error), error.hint, exit_code=error.exit_code)
+
+    def failure(self, code: str, message: str, hint: str = "", *, exit_code: int) -> None:
+        """Give machines the object of a command that came to no result."""
+        self.result({"error": {"code": code, "message": message, "hint": hint}, "exit_code": exit_code})

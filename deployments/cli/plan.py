@@ -30,7 +30,7 @@ def plan(
     from config.load import load_pipeline
     from config.settings import Settings
     from tasks.preview import preview
-    from tasks.run import inference_spec
+    from tasks.spec import inference_spec
     from tasks.stores import Stores
 
     printer = Printer(as_json=as_json)

@@ -25,6 +25,8 @@ def prepare_prefect(*, log_level: str, verbose: bool, log_format: str = "text", 
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", log_level.upper())
     # Our steps' own loggers are sent to Prefect with the run that they belong to.
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "tasks")
+    # Prefect's notice of what it sends home would come between the bars.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     for name, value in server_settings().items():
         # A server of the run's own works on the user's own database: there, nothing is deleted unless the user says so.
         if not name.startswith("PREFECT_SERVER_SERVICES_DB_VACUUM_"):

@@ -10,6 +10,7 @@ import typer
 
 from deployments.cli.options import Json, PipelineName, Verbose
 from deployments.cli.output import Printer
+from tasks.domain.wording import count_of
 
 if TYPE_CHECKING:
     from config.pipeline import Pipeline
@@ -30,7 +31,7 @@ def replay(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take up what failed. Without a switch: failed deliveries and unreadable videos, which costs nothing."""
+    """Take up what failed. Without a switch: deliveries that went wrong and unreadable videos, which costs nothing."""
     from config.settings import Settings
     from deployments.cli.run import run_flow, show
     from tasks.domain.errors import InputInvalid
@@ -46,13 +47,16 @@ def replay(
         raise InputInvalid(f"pipeline {loaded.name} has no route {route}", hint=f"its routes: {', '.join(names)}")
     wanted = Wanted(failed, unknown, route, video)
     chosen = choose(loaded, wanted)
+    nothing = {"pipeline": loaded.name, "command": "replay", "discovered": 0, "failures": [], "exit_code": 0}
     if chosen is None or not chosen.keys:
         say_left_alone(chosen, printer)
         printer.say("nothing to replay")
-        printer.result({"pipeline": loaded.name, "command": "replay", "discovered": 0, "failures": [], "exit_code": 0})
+        printer.result(nothing)
         return
-    if chosen.may_pay and not yes:
-        confirm(chosen, wanted, printer)
+    if chosen.may_pay and not yes and not confirm(chosen, wanted, printer):
+        printer.say("nothing was done")
+        printer.result(nothing)
+        return
 
     def start() -> Coroutine[Any, Any, dict[str, Any]]:
         from flows.replay import replay as flow
@@ -71,18 +75,17 @@ def choose(pipeline: Pipeline, wanted: Wanted) -> Selection | None:
     from config.settings import Settings
     from deployments.cli.plan import existing_ledger
     from tasks.replay import select
-    from tasks.run import inference_spec
+    from tasks.spec import inference_spec
 
     with existing_ledger(Settings.load()) as ledger:
         return select(ledger, pipeline, inference_spec(pipeline)[0], wanted) if ledger else None
 
 
-def confirm(chosen: Selection, wanted: Wanted, printer: Printer) -> None:
-    """Have a person agree to what may be paid again.
+def confirm(chosen: Selection, wanted: Wanted, printer: Printer) -> bool:
+    """Ask a person whether to go on with what may be paid again.
 
     Raises:
         InputInvalid: There is no terminal to ask at.
-        Exit: The person declines.
     """
     from tasks.domain.errors import InputInvalid
 
@@ -94,21 +97,20 @@ def confirm(chosen: Selection, wanted: Wanted, printer: Printer) -> None:
         )
     if not sys.stdin.isatty():
         raise InputInvalid(f"{question}, and there is no terminal to ask at", hint="agree with --yes")
-    if not typer.confirm(f"{question}. Go on?", err=True):
-        printer.say("nothing was done")
-        raise typer.Exit(0)
+    return typer.confirm(f"{question}. Go on?", err=True)
 
 
 def bill_of(chosen: Selection) -> str:
     """How many jobs may be paid, and what that would cost, in words."""
     bill = chosen.bill
     cost = "of unknown cost (set budget.cost_per_1000_frames)" if bill.cost is None else f"about {bill.cost:.2f}"
-    text = f"{'up to ' if chosen.ask else ''}{chosen.may_pay} jobs are submitted and paid again: "
-    text += f"{bill.frames:,} frames, {bill.minutes:.1f} minutes, {cost}"
+    jobs = count_of(chosen.may_pay, "job is", "jobs are")
+    text = f"{'up to ' if chosen.ask else ''}{jobs} submitted and paid again: "
+    text += f"{count_of(bill.frames, 'frame')}, {bill.minutes:.1f} minutes, {cost}"
     if chosen.ask:
         text += f"; {len(chosen.ask)} of them only if the service has no results of them after all"
     if chosen.unmeasured:
-        text += f"; {chosen.unmeasured} videos were never measured and come on top"
+        text += f"; {count_of(chosen.unmeasured, 'video')} never measured on top of that"
     return text
 
 

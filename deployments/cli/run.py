@@ -39,9 +39,13 @@ def run_pipeline(
     """
     from config.settings import Settings
     from tasks.kept import named_pipeline
+    from tasks.leaving import require_service_that_stays
 
-    # Before anything slow: mistakes in the file are told at once.
-    named_pipeline(pipeline, Settings.load())
+    # Before anything slow: mistakes are told at once.
+    settings = Settings.load()
+    loaded = named_pipeline(pipeline, settings)
+    if not wait:
+        require_service_that_stays(loaded, settings)
 
     def start() -> Coroutine[Any, Any, dict[str, Any]]:
         from flows.ingest import ingest
@@ -82,7 +86,13 @@ def run_flow(
 
         url = PREFECT_API_URL.value()
         with in_our_words(f"at {url}" if url else "of this run"):
-            return run_stoppable(lambda: first, printer.say)
+            # What is said while bars show goes through them: else it lands on a bar's line.
+            say = bars.say if for_people else printer.say
+            try:
+                return run_stoppable(lambda: first, say)
+            except SystemExit as stopped:  # it could not end in order
+                printer.failure("interrupted", "stopped before its end", exit_code=int(stopped.code or 0))
+                raise
 
 
 def show(summary: dict[str, Any], printer: Printer) -> None:

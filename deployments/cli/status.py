@@ -10,6 +10,7 @@ import typer
 
 from deployments.cli.options import Json
 from deployments.cli.output import Printer
+from tasks.domain.wording import count_of
 
 if TYPE_CHECKING:
     from config.pipeline import Pipeline
@@ -152,7 +153,9 @@ def show(standing: dict[str, Any], printer: Printer) -> None:
             routes.add_row(Text(printable(route)), *(str(counts[state] or "") for state in states))
         printer.console.print(routes)
     if standing["replaced"]:
-        printer.say(f"left out: {standing['replaced']} jobs of videos, or of inferences, that newer ones have replaced")
+        printer.say(
+            f"left out: {count_of(standing['replaced'], 'job')} of videos, or of inferences, that newer ones replaced"
+        )
     show_budget(standing["budget"], printer)
     show_inbox(standing["inbox"], printer)
     for job in standing["in_flight"]:

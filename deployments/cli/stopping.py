@@ -116,7 +116,15 @@ def leave(code: int) -> NoReturn:
                 process.kill()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
-        if sys.stderr.isatty():
-            sys.stderr.write("\x1b[?25h")  # bars hide the cursor
+        give_terminal_back()
         sys.stderr.flush()
     os._exit(code)
+
+
+def give_terminal_back() -> None:
+    """Show the cursor that bars hide, and go to a line of its own below them."""
+    # While bars show, rich has put a stand-in into the place of stderr, which takes escape codes for text.
+    terminal = getattr(sys.stderr, "rich_proxied_file", None)
+    if terminal is not None:
+        terminal.write("\n\x1b[?25h")
+        terminal.flush()

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from tasks.domain.errors import VideoEmpty, VideoTruncated
 from tasks.domain.video import VideoInfo
+from tasks.domain.wording import count_of
 from tasks.engine.container import Opened, opened
 from tasks.engine.orientation import orientation_of
 
@@ -89,7 +90,7 @@ def require_most(file: BinaryIO, *, size: int | None, count: int, listed: int) -
         VideoTruncated: More than a tenth is missing.
     """
     if count * 10 < listed * 9 and (not count or count * 10 < (listed - _lost_at_start(file, size)) * 9):
-        raise VideoTruncated(f"only {count} of the video's {listed} frames could be read")
+        raise VideoTruncated(f"only {count} of the video's {count_of(listed, 'frame')} could be read")
 
 
 def stamp_of(packet: Any) -> int | None:
@@ -102,7 +103,7 @@ def _first_frame(video: Opened) -> Any:
     for frame in video.container.decode(video.stream):
         return frame
     if listed := video.listed_frames:
-        raise VideoTruncated(f"none of the video's {listed} frames could be read")
+        raise VideoTruncated(f"none of the video's {count_of(listed, 'frame')} could be read")
     raise VideoEmpty("the video has no frames")
 
 

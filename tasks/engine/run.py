@@ -14,6 +14,7 @@ from typing import IO, BinaryIO
 import msgspec
 
 from tasks.domain.errors import ModelInvalid, StorageUnavailable
+from tasks.domain.wording import count_of
 from tasks.engine.detectors import Detected, Detector
 from tasks.engine.frames import SampledFrame, sampled_frames
 from tasks.engine.onnx_session import FrameNotInferred
@@ -104,7 +105,7 @@ def _fill(
                 reasons[key] = error.message
     for key, reason in reasons.items():
         if columns[key].nulls == frames:
-            raise ModelInvalid(f"{key} failed on all {frames} frames, at last with: {reason}")
+            raise ModelInvalid(f"{key} failed on all of {count_of(frames, 'frame')}, at last with: {reason}")
     return frames
 
 

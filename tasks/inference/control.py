@@ -27,6 +27,7 @@ from tasks.inference.base import ModelInfo
 
 LOOK_UP_TIMEOUT_S = 120.0
 
+_ELSEWHERE = "write project-slug/version as in the model's URL; it must be in the workspace of the key"
 # Project types that video inference takes; "classification" may turn out to be multi-label.
 _TASKS = {
     "object-detection": TaskType.OBJECT_DETECTION,
@@ -108,7 +109,7 @@ def _translated(answer: dict[str, Any], base_url: str, show: Discretion) -> Reel
         wait_s = retry_after_s(answer["retry_after"], datetime.now(UTC))
         error = refusal(what, answer["status"], words, wait_s, missing=ModelUnknown)
         if isinstance(error, ModelUnknown):
-            error.hint = "write project-slug/version as in the model's URL; it must be in the workspace of the key"
+            error.hint = show(_own_hint(answer["words"])) or _ELSEWHERE
         return error
     if answer["fault"] == "unreachable":
         return ServiceUnavailable(f"{what}: cannot reach {base_url}: {words}")
@@ -124,6 +125,16 @@ def _own_words(text: str) -> str:
     except ValueError:
         return "" if text.lstrip().startswith("<") else text
     return spoken(value) if isinstance(value, dict) else text
+
+
+def _own_hint(text: str) -> str:
+    """The hint within an answer's text: a service of our own says which models it has."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return ""
+    said = value.get("hint") if isinstance(value, dict) else ""
+    return said if isinstance(said, str) else ""
 
 
 def _info(ref: ModelRef, found: dict[str, Any]) -> ModelInfo:

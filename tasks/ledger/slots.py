@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, o
 
 from tasks.domain.errors import CopyAhead, SlotsFull
 from tasks.domain.job import InferenceSpec, JobState
+from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord, Slots
 from tasks.ledger.clock import lease_time
 from tasks.ledger.database import keep_others_out
@@ -56,7 +57,9 @@ def take_slot(connection: Connection, job: JobRecord, slots: Slots, now: datetim
     asked = {"service": job.service, "now": lease_time(connection, now), "since": now - slots.deadline}
     taken = connection.execute(_OPEN, asked).scalar_one()
     if taken >= slots.limit:
-        raise SlotsFull(f"{taken} jobs are open at {job.service}, and max_in_flight is {slots.limit}")
+        raise SlotsFull(
+            f"{count_of(taken, 'job is', 'jobs are')} open at {job.service}, and max_in_flight is {slots.limit}"
+        )
 
 
 def find_copy(

@@ -23,6 +23,7 @@ import numpy as np
 from tasks.domain.errors import ResultInvalid
 from tasks.domain.predictions import Predictions
 from tasks.domain.video import VideoInfo
+from tasks.domain.wording import count_of
 
 _HELD_BACK = 16
 _ROUNDED = 0.05
@@ -42,7 +43,9 @@ def check_coverage(predictions: Predictions, info: VideoInfo, fps: float) -> Non
     beyond = max(_HELD_BACK, _ROUNDED * frames)
     last, number = int(predictions.frame_index[-1]), len(predictions.frame_index)
     if last >= frames + beyond:
-        raise ResultInvalid(f"frame {last} was inferred, of a video with {frames} frames: results of another video?")
+        raise ResultInvalid(
+            f"frame {last} was inferred, of a video with {count_of(frames, 'frame')}: results of another video?"
+        )
     step = info.fps / Fraction(fps).limit_denominator(1_000_000)
     if step <= 0 or _is_uneven(predictions, float(info.fps)):
         return
@@ -50,9 +53,8 @@ def check_coverage(predictions: Predictions, info: VideoInfo, fps: float) -> Non
     least = max(1, floor((frames - missing) / ceil(step)))
     most = ceil((frames + beyond) / max(1, floor(step))) + 1
     if not least <= number <= most:
-        raise ResultInvalid(
-            f"{number} frames were inferred; {fps:g} a second of this video are about {round(frames / step)}"
-        )
+        inferred = count_of(number, "frame was", "frames were")
+        raise ResultInvalid(f"{inferred} inferred; {fps:g} a second of this video are about {round(frames / step)}")
 
 
 def check_inferred(predictions: Predictions) -> None:
@@ -63,7 +65,9 @@ def check_inferred(predictions: Predictions) -> None:
     """
     for part in predictions.models:
         if not part.inferred.any():
-            raise ResultInvalid(f"{part.model}: none of the {len(part.inferred)} frames was inferred (all are null)")
+            raise ResultInvalid(
+                f"{part.model}: none of {count_of(len(part.inferred), 'frame')} was inferred (all are null)"
+            )
 
 
 def frames_not_inferred(predictions: Predictions) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed, StorageUnavailable
 from tasks.domain.orientation import to_upright
+from tasks.domain.wording import count_of
 
 Image = NDArray[np.uint8]  # [height, width, 3], blue first
 
@@ -90,7 +91,7 @@ def transcode(
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageUnavailable("the local disk is full", hint="make room, then run again") from None
             raise DeliveryFailed(
-                f"the video could not be re-encoded after {done.frames} frames: {type(error).__name__}",
+                f"the video could not be re-encoded after {count_of(done.frames, 'frame')}: {type(error).__name__}",
                 hint="it may be damaged: try to play it to its end",
             ) from None
     return done

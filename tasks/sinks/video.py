@@ -16,6 +16,7 @@ from pathlib import Path
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import TaskType
 from tasks.domain.video import VideoRef, printable
+from tasks.domain.wording import count_of
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.checks import choose_models, require_frames
 from tasks.sinks.draw import Image, Painter
@@ -150,7 +151,8 @@ def _draw(delivery: Delivery, overlays: Sequence[Overlay], target: Path) -> tupl
         )
     warnings = list(done.warnings)
     if done.frames != delivery.info.frame_count:
-        warnings.append(f"{done.frames} frames were drawn, where {delivery.info.frame_count} were counted before")
+        drawn = count_of(done.frames, "frame was", "frames were")
+        warnings.append(f"{drawn} drawn, where {delivery.info.frame_count} were counted before")
     if bad_masks := sum(len(overlay.bad_masks) for overlay in overlays):
-        warnings.append(f"{bad_masks} masks could not be read and were not drawn")
+        warnings.append(f"{count_of(bad_masks, 'mask')} could not be read and drawn")
     return done.frames, warnings

@@ -1,6 +1,7 @@
 """From a URI to a store: the one place that knows which scheme is served by which module.
 
-A new cloud is one module with ``open_uri(uri, options) -> Storage``, and one line below.
+A new cloud is one module with ``open_uri(uri, options) -> Storage``, one line below, and one in
+``config/available.py``, which says how its URIs are written in pipeline files and forms.
 Modules are imported when their scheme is first asked for, because cloud SDKs are slow to load.
 """
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.domain.video import printable
+from tasks.domain.wording import count_of
 from tasks.storage.atomic import TEMP_PREFIX
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ class Walk:
                 yield key, None
         if self.left_out:
             log.warning(
-                "left out %d files below %s: links to folders, outside or nowhere, or not ours to see; the first is %s",
-                self.left_out,
+                "left out %s below %s: links to folders, outside or nowhere, or not ours to see; the first is %s",
+                count_of(self.left_out, "file"),
                 _shown(self.root),
                 _shown(self.first_left_out),
             )

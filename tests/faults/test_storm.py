@@ -24,7 +24,8 @@ from tasks.domain.predictions import TaskType
 from tasks.inference.base import ModelInfo
 from tasks.inference.roboflow import RoboflowClient
 from tasks.ledger.open import open_ledger
-from tasks.run import Run, inference_spec
+from tasks.run import Run
+from tasks.spec import inference_spec
 from tasks.stores import Stores
 from tests.faults.scene import Scene, film, scripted, submissions
 from tests.faults.weather import MALFORMED, VERDICTS, Weather, spoil

@@ -61,7 +61,7 @@ def test_failed_jobs_are_paid_again_only_after_somebody_agreed(scripted: Scripte
 
     asked = yard.reelroute("replay", "yard", "--failed", "--json")
     assert (2, "input_invalid", 2) == (asked.code, asked.json["error"]["code"], len(service.jobs))
-    assert "1 jobs are submitted and paid again: 5 frames" in asked.json["error"]["message"]
+    assert "1 job is submitted and paid again: 5 frames" in asked.json["error"]["message"]
     assert "about 0.01" in asked.json["error"]["message"]
 
     again = yard.reelroute("replay", "yard", "--failed", "--yes", "--json")

@@ -30,6 +30,7 @@ from tasks.infer import advance
 from tasks.inference.base import JobStatus
 from tasks.ledger.base import JobRecord
 from tasks.plan import make_plan
+from tasks.progress import Watcher, watcher
 from tasks.report import Outcome
 from tasks.run import Run
 from tests.clips import write_clip
@@ -56,6 +57,16 @@ class Gate(ScriptedBackend):
             self.all_asked.set()
         await self.all_asked.wait()
         return await super().check(job_id)
+
+
+class Told(Watcher):
+    """Remembers which videos it was told are done."""
+
+    def __init__(self) -> None:
+        self.finished_videos: list[str] = []
+
+    def finished(self, video: str, problem: str) -> None:
+        self.finished_videos.append(f"{video} {problem}")
 
 
 @pytest.fixture
@@ -114,15 +125,18 @@ async def test_asked_once_what_is_not_done_stays(rig: Rig) -> None:
 
 
 async def test_a_run_that_is_stopped_submits_nothing_more(rig: Rig) -> None:
-    """The submission under way is recorded; the others stay planned."""
+    """The submission under way is recorded; the others stay planned, and nobody is told that one of them is done."""
     run = rig.run(inference=", max_in_flight: 1")
     rig.listed(run)
     todo = make_plan(run, 0).todo
     rig.backend.before_answer = lambda: run.stop.ask(15)
+    told = Told()
+    token = watcher.set(told)
 
     outcome, _ = await pooled(run, todo)
 
-    assert (1, 1) == (outcome.submitted, rig.backend.taken)
+    watcher.reset(token)
+    assert (1, 1, []) == (outcome.submitted, rig.backend.taken, told.finished_videos)
     states = sorted(str(job.state) for job in run.ledger.jobs("yard"))
     assert ["planned"] * (BACKLOG - 1) + ["submitted"] == states
     assert {""} == {job.lease_owner for job in run.ledger.jobs("yard")}

@@ -13,7 +13,7 @@ import pytest
 from deployments.cli.prefect_setup import SERVER_ENV
 from tests.shipping.files import environment
 
-LOGGING = ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_EXTRA_LOGGERS")
+LOGGING = ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_EXTRA_LOGGERS", "DO_NOT_TRACK")
 _READ = """
 import json, sys
 from prefect.settings import get_current_settings

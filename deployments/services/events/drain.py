@@ -12,6 +12,7 @@ from config.event_settings import EventSettings
 from deployments.services.events.meters import Meters
 from deployments.services.events.starters import Starter, StartFailed
 from tasks.domain.errors import LedgerUnavailable, LedgerUnusable, ServiceUnavailable
+from tasks.domain.wording import count_of
 from tasks.ledger.inbox import Batch, BatchState, Inbox, Waiting
 from tasks.owner import is_dead, new_owner
 
@@ -96,21 +97,24 @@ class Drain:
         """Give a batch back whose run is dead."""
         late = batch.lease_until <= await asyncio.to_thread(self._inbox.lease_time, self._clock())
         if batch.state is BatchState.RUNNING:
-            if late or is_dead(batch.lease_owner):
-                await self._give_back(batch)
+            if is_dead(batch.lease_owner):
+                await self._give_back(batch, "its process is gone")
+            elif late:
+                await self._give_back(batch, "it gave no sign of life for as long as its lease")
         elif batch.state is BatchState.STARTED and late:
             over = await self._starter.is_over(batch.run)
             if over:
-                await self._give_back(batch)
+                await self._give_back(batch, "it ended before it took its uploads up; its own log says why")
             elif over is False:  # it waits for a worker
                 await asyncio.to_thread(
                     self._inbox.start_batch, batch.id, batch.run, self._starter.patience, self._clock()
                 )
 
-    async def _give_back(self, batch: Batch) -> None:
+    async def _give_back(self, batch: Batch, why: str) -> None:
         if await asyncio.to_thread(self._inbox.give_back, batch.id, batch, self._clock()):
             self._meters.count_batch(batch.pipeline, "given_back")
-            _log.warning("%s: the run of a batch of %d died; its uploads wait again", batch.pipeline, batch.size)
+            run, uploads = batch.run or "not known", count_of(batch.size, "upload")
+            _log.warning("%s: the run of %s died (%s: %s); they wait again", batch.pipeline, uploads, run, why)
 
     async def _start(self, formed: list[Batch]) -> bool:
         """Start batches; say whether all of those that are ours could be."""
@@ -133,7 +137,7 @@ class Drain:
             self.problem = ""
             await asyncio.to_thread(self._inbox.start_batch, batch.id, run, self._starter.patience, self._clock())
             self._meters.count_batch(batch.pipeline, "started")
-            _log.info("%s: a run for %d uploads was started", batch.pipeline, batch.size)
+            _log.info("%s: a run for %s was started", batch.pipeline, count_of(batch.size, "upload"))
         return True
 
     async def _form(self) -> None:

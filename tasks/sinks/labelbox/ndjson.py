@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import Predictions, TaskType
 from tasks.domain.video import VideoInfo, printable
+from tasks.domain.wording import count_of
 from tasks.sinks.base import Delivery
 from tasks.sinks.checks import require_frames
 from tasks.sinks.detections import Selected, select
@@ -157,7 +158,9 @@ class _Making:
             said = statements_of(mapping, found)
             if said.unread:
                 name = printable(mapping.key)
-                self.warnings.append(f"model {name!r}: {said.unread} label maps cannot be read: nobody looked, then")
+                self.warnings.append(
+                    f"model {name!r}: {count_of(said.unread, 'label map')} cannot be read: nobody looked, then"
+                )
             yield from Answers(mapping, said, self._timeline, self._row, identity).drafts()
 
     def _objects(self, mapping: SeenModel, found: Selected, identity: tuple[uuid.UUID, str]) -> Iterator[ObjectDraft]:
@@ -166,7 +169,8 @@ class _Making:
         changed = sum(track.classes > 1 for track in tracks)
         if changed and "class" not in {detail.of for detail in mapping.style.details}:
             self.warnings.append(
-                f"{changed} objects change their class in the video; each has the class it was surest seen as"
+                f"{count_of(changed, 'object changes its', 'objects change their')} class in the video; each has "
+                "the class it was surest seen as"
             )
         places = Places(model, self._delivery.info, mapping.style.vertices)
         if places.outside:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tasks.domain.errors import AnnotationsRefused, DeliveryFailed, StillProcessing
+from tasks.domain.wording import count_of
 from tasks.sinks.labelbox.chunks import Chunk, Staged, chunked
 from tasks.sinks.labelbox.imports import FileGone, Import, ImportKind, Imports
 from tasks.sinks.labelbox.journal import Journal
@@ -164,7 +165,7 @@ class RunUpload:
                 problems[staged.job_key].append(f"{line['name']!r}: {problem}")
         videos = {staged.job_key: staged for staged in chunk.videos}
         for job_key, said in problems.items():
-            words = f"Labelbox refuses {len(said)} of {videos[job_key].lines} annotations, first {said[0]}"
+            words = f"Labelbox refuses {len(said)} of {count_of(videos[job_key].lines, 'annotation')}, first {said[0]}"
             if job_key not in self.refused:
                 lags = all(_LAGS in problem.lower() for problem in said)
                 self.refused[job_key] = StillProcessing(words) if lags else AnnotationsRefused(words)

@@ -16,6 +16,7 @@ from tasks.domain.errors import DeliveryFailed
 from tasks.domain.job import InferenceSpec
 from tasks.domain.predictions import Bool, Int64, ModelPredictions, TaskType
 from tasks.domain.video import VideoInfo
+from tasks.domain.wording import count_of
 from tasks.sinks.base import Delivery, Receipt
 from tasks.sinks.checks import choose_models, require_frames
 from tasks.sinks.geometry import orientation_warning
@@ -147,7 +148,8 @@ class LightlySink:
         speaks = kind.speaks(model, info, self._min_confidence)
         resized = _resized(model)
         if left_out := int((speaks & resized).sum()):
-            warnings.append(f"{left_out} inferred frames were left out: the video has another size there")
+            said = count_of(left_out, "inferred frame was", "inferred frames were")
+            warnings.append(f"{said} left out: the video has another size there")
         speaks = speaks & ~resized
         source = sources(delivery.predictions.frame_index, speaks, info.frame_count, self._fill, reach)
         counts = Counter({"frames": 0})

@@ -198,8 +198,8 @@ async def test_a_dead_drains_batch_is_started_by_another(desk: Desk) -> None:
     assert [formed.id] == [batch.id for _, batch in desk.starter.started]
 
 
-async def test_a_run_that_waits_for_a_worker_keeps_its_batch(desk: Desk) -> None:
-    """However long; when it has ended without beginning, its uploads wait again."""
+async def test_a_run_that_waits_for_a_worker_keeps_its_batch(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """However long; when it has ended without beginning, its uploads wait again, and the log says so."""
     drain = desk.drain()
     desk.put(3)
     desk.wait(5)
@@ -213,12 +213,13 @@ async def test_a_run_that_waits_for_a_worker_keeps_its_batch(desk: Desk) -> None
     desk.wait(61)
     await drain.step()
     assert [] == desk.live()
+    assert f"the run of 3 uploads died ({batch.run}: it ended before it took its uploads up" in caplog.text
     desk.wait(61)
     await drain.step()
     assert [3, 3] == desk.sizes
 
 
-async def test_a_dead_runs_uploads_are_run_again(desk: Desk) -> None:
+async def test_a_dead_runs_uploads_are_run_again(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """When its lease ends, on whatever machine it was."""
     drain = desk.drain()
     desk.put(3)
@@ -232,6 +233,7 @@ async def test_a_dead_runs_uploads_are_run_again(desk: Desk) -> None:
     desk.wait(21)
     await drain.step()
     assert [] == desk.live()
+    assert "it gave no sign of life" in caplog.text
     desk.wait(61)
     await drain.step()
     assert [3, 3] == desk.sizes

@@ -19,6 +19,7 @@ from deployments.cli.output import Printer
 from deployments.cli.run import show
 from deployments.cli.serve import named_files
 from tasks.domain.errors import AuthRefused, InputInvalid
+from tests.clips import write_clip
 from tests.flows.conftest import Yard
 
 HEAVY = (
@@ -191,13 +192,34 @@ def test_a_traceback_has_no_secret(tmp_path: Path) -> None:
     code = (
         "import sys, deployments.cli\n"
         "cli = sys.modules['deployments.cli.app']\n"
-        "def app():\n"
+        "def app(standalone_mode):\n"
         "    raise KeyError('https://api.example/x?api_key=5ec7e7')\n"
         "cli.app = app\n"
         "cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
 
-    assert 1 == done.returncode
+    assert (1, "") == (done.returncode, done.stdout)
     assert "Traceback" in done.stderr
     assert "KeyError: 'https://api.example/x?***'" in done.stderr
+
+
+def test_a_plan_does_not_load_prefect(tmp_path: Path) -> None:
+    """Two seconds for everybody who only wants to know what a run would do."""
+    (tmp_path / "videos").mkdir()
+    write_clip(tmp_path / "videos" / "a.mp4", frames=25)
+    yard = Yard(tmp_path)
+    code = (
+        "import atexit, sys\n"
+        "from deployments.cli import main\n"
+        "atexit.register(lambda: print([name for name in ('prefect', 'onnxruntime') if name in sys.modules]))\n"
+        "sys.argv = ['reelroute', 'plan', sys.argv[1], '--json']\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, yard.pipeline()], env=yard.env(), cwd=tmp_path, capture_output=True, text=True
+    )
+
+    assert 0 == done.returncode, done.stderr
+    found, loaded = done.stdout.splitlines()
+    assert (1, "[]") == (json.loads(found)["estimate"]["videos"], loaded)

@@ -97,6 +97,20 @@ def test_each_pipeline_with_a_schedule_gets_a_deployment_of_its_own(here: Path) 
     assert {"adhoc-ingest", "collect", "replay", "ingest-shard"} <= set(made)
 
 
+def test_collect_comes_by_the_clock_only_where_a_pipeline_does_not_wait() -> None:
+    """For everybody else it would be a process a minute, and most of what the list of runs shows."""
+    nobody, some, one = (
+        {each.name: each for each in with_nightlies(declared(), schedules)}["collect"].schedules
+        for schedules in (
+            {},
+            {"a": Schedule(cron="0 2 * * *")},
+            {"a": Schedule(cron="0 2 * * *"), "b": Schedule(cron="0 3 * * *", wait=False)},
+        )
+    )
+
+    assert ((), (), ["* * * * *"]) == (nobody, some, [schedule["cron"] for schedule in one])
+
+
 def test_a_schedule_is_known_by_its_deployments_name() -> None:
     """So that deploying again can tell ours from those that somebody added."""
     assert [one.name for one in declared() if one.schedules] == [

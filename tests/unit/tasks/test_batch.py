@@ -60,7 +60,7 @@ def test_what_is_not_to_be_inferred_has_an_outcome(rig: Rig) -> None:
     assert ["gone", "suffix", "place"] == list(looked.outcomes.values())
     assert ({}, 0) == (looked.jobs, looked.found.videos)
     assert {"gone": 1, "suffix": 1, "place": 1} == dict(looked.found.not_taken)
-    assert ["1 uploads are gone: deleted or renamed before the run came to them"] == list(looked.found.warnings)
+    assert ["1 upload is gone: deleted or renamed before the run came to them"] == list(looked.found.warnings)
     assert looked.outcomes == settle(run, looked, Plan())
     run.ledger.close()
 

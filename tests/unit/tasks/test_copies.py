@@ -15,7 +15,8 @@ from tasks.infer import advance
 from tasks.ledger.base import JobRecord, Slots
 from tasks.plan import make_plan
 from tasks.preview import Preview, preview
-from tasks.run import Run, inference_spec
+from tasks.run import Run
+from tasks.spec import inference_spec
 from tests.clips import write_clip
 from tests.rig import NOON, Rig
 

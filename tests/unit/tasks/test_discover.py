@@ -140,6 +140,6 @@ def test_names_that_miss_an_include_by_their_case_are_told(tmp_path: Path, rig: 
 
     assert 1 == len(list(listing))  # of both sources, and one video
     assert 2 == listing.not_taken["case"]
-    assert [f"1 files in {source.uri}" for source in pipeline.sources] == [
-        w.partition(" match")[0] for w in listing.warnings
+    assert [f"1 file in {source.uri}" for source in pipeline.sources] == [
+        w.partition(" not taken")[0] for w in listing.warnings
     ]

@@ -239,6 +239,27 @@ def test_a_service_that_cannot_be_had_does_not_hide_the_rest(
     assert 3 == found.exit_code
 
 
+def test_a_log_that_goes_with_the_checks_is_not_named(
+    clouds: Clouds, web: RangeServer, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of it is in the message; its folder is gone when somebody reads that. Other hints stay."""
+    homes: list[Path] = []
+
+    @asynccontextmanager
+    async def opened(*_: Any, home: Path) -> AsyncIterator[None]:
+        homes.append(home)
+        if homes:
+            raise ServiceUnavailable("it stopped: no room", hint=f"its whole log is in {home}/logs")
+        yield
+
+    monkeypatch.setattr("tasks.doctor.open_service", opened)
+    (finding,) = [one for one in look(tmp_path) if one.check == "service"]
+
+    assert ("fail", "") == (finding.status, finding.hint)
+    assert "no room" in finding.message
+    assert not homes[0].exists()
+
+
 def test_an_unknown_model_is_told(clouds: Clouds, web: RangeServer, service: Service, tmp_path: Path) -> None:
     """The service is there, the model is not."""
     service.describes = ModelUnknown("no such model")

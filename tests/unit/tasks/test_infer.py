@@ -8,11 +8,13 @@ import sys
 
 import pytest
 
-from tasks.domain.errors import ServiceUnavailable, SubmissionUnknown
+from flows.pool import Pool
+from tasks.domain.errors import LedgerConflict, ServiceUnavailable, SubmissionUnknown
 from tasks.domain.job import JobState
-from tasks.infer import advance
+from tasks.infer import Inferred, advance
 from tasks.ledger.base import JobRecord
 from tasks.owner import clear_dead_work, is_dead, new_owner, work_prefix, work_root
+from tasks.report import Outcome
 from tasks.run import Run
 from tasks.submit import submit_job
 from tests.rig import Rig
@@ -157,3 +159,24 @@ def test_work_of_dead_runs_is_cleared_and_of_living_ones_kept(rig: Rig) -> None:
     clear_dead_work(rig.settings())
 
     assert {living, elsewhere} == {folder.name for folder in root.iterdir()}
+
+
+async def test_what_was_submitted_is_counted_although_another_process_took_it_over(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was suspended finds its job in other hands: that it submitted it remains true, and is said once."""
+    run, outcome = rig.run(), Outcome()
+    pool = Pool(run, outcome, lambda _: None)
+
+    async def lost(_: Run, job: JobRecord) -> JobRecord:
+        raise LedgerConflict(f"{job.video}: another process took the job over")
+
+    monkeypatch.setattr("tasks.infer.collect_job", lost)
+    async with run.holding(first(rig, run).key) as job:
+        assert job is not None
+        with pytest.raises(LedgerConflict):
+            await advance(run, job, wait=True)
+    await pool._note(job, Inferred(job.key, None))
+    await pool._note(job, Inferred(job.key, JobState.SUCCEEDED))
+
+    assert (1, 1, 1) == (outcome.submitted, outcome.elsewhere, rig.backend.taken)

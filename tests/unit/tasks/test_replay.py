@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deployments.cli.status import read
 from tasks.collect import collect_job
 from tasks.domain.errors import (
     AuthRefused,
@@ -68,13 +69,11 @@ def two(rig: Rig, run: Run) -> tuple[JobRecord, JobRecord]:
     return first, second
 
 
-def failed_delivery(run: Run, key: str, route: str = "lightly") -> None:
+def failed_delivery(run: Run, key: str, route: str = "lightly", leaves: DeliveryState = DeliveryState.FAILED) -> None:
     """A route that could not take a job's predictions."""
     run.ledger.plan_deliveries("yard", key, run.fingerprints, run.clock())
     run.ledger.claim_delivery("yard", key, route, "dead", run.lease, run.clock())
-    run.ledger.finish_delivery(
-        "yard", key, route, "dead", DeliveryState.FAILED, run.clock(), failure=Failure("route", "x", "y")
-    )
+    run.ledger.finish_delivery("yard", key, route, "dead", leaves, run.clock(), failure=Failure("route", "x", "y"))
 
 
 def test_without_a_switch_nothing_is_chosen_that_costs(rig: Rig) -> None:
@@ -89,6 +88,39 @@ def test_without_a_switch_nothing_is_chosen_that_costs(rig: Rig) -> None:
 
     assert ([], [], [], [(first.key, "lightly")]) == (found.ask, found.submit, found.probe, found.deliver)
     assert 0 == found.may_pay
+
+
+def test_what_status_lists_of_deliveries_is_what_replay_takes_up(rig: Rig) -> None:
+    """A full disk leaves a delivery pending, with what went wrong: it needs no run to be tried again."""
+    run = rig.run()
+    first, second = two(rig, run)
+    ended(run, first, JobState.SUCCEEDED)
+    ended(run, second, JobState.SUCCEEDED)
+    failed_delivery(run, first.key, "lightly", DeliveryState.PENDING)
+    failed_delivery(run, second.key, "results")
+
+    listed = read(run.ledger, "yard")["failures"]
+
+    assert {("pending", "route lightly"), ("failed", "route results")} == {
+        (one["state"], one["stage"]) for one in listed
+    }
+    assert {(first.key, "lightly"), (second.key, "results")} == set(chosen(run).deliver)
+    assert [(first.key, "lightly")] == chosen(run, video=first.video.name).deliver
+
+
+def test_deliveries_of_a_video_that_was_replaced_are_left_alone(rig: Rig) -> None:
+    """Its routes show the newer one; what is not taken up is said, as `status` says it."""
+    run = rig.run()
+    first, _ = two(rig, run)
+    ended(run, first, JobState.SUCCEEDED)
+    failed_delivery(run, first.key)
+    (rig.videos / first.video.name).write_bytes(b"another version")
+    rig.listed(rig.run())
+
+    found = chosen(run)
+
+    assert ([], {"the video was replaced": 1}) == (found.deliver, found.left_alone)
+    assert [] == read(run.ledger, "yard")["failures"]
 
 
 def test_a_video_that_could_not_be_read_is_looked_at_again(rig: Rig) -> None:

@@ -72,7 +72,7 @@ async def test_a_job_waits_for_a_slot_as_long_as_it_takes(rig: Rig, caplog: pyte
     said = [record.getMessage() for record in caplog.records]
     waits = [text for text in said if "max_in_flight" in text]
     assert 1 == len(waits)
-    assert "1 jobs are open at http://127.0.0.1:9, and max_in_flight is 1" in waits[0]
+    assert "1 job is open at http://127.0.0.1:9, and max_in_flight is 1" in waits[0]
 
 
 async def test_a_slot_is_looked_for_no_more_often_than_jobs_end(rig: Rig) -> None:

@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from tasks.domain.errors import JobFailed, Unforeseen
-from tasks.unforeseen import discreet, discreet_step
+from tasks.domain.errors import InputInvalid, JobFailed, Unforeseen
+from tasks.unforeseen import discreet, discreet_step, hint_logged
 
 SECRET = "https://api.example/x?api_key=5ec7e7"
 
@@ -56,3 +56,11 @@ def test_being_stopped_is_no_error() -> None:
     """Ctrl-C and an exit pass too."""
     with pytest.raises(KeyboardInterrupt), discreet("the run"):
         raise KeyboardInterrupt
+
+
+def test_what_to_do_about_an_error_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Prefect shows a run's message only: a form's wrong pipeline would not tell which there are."""
+    with caplog.at_level(logging.ERROR), pytest.raises(InputInvalid), hint_logged():
+        raise InputInvalid("there is no pipeline 'yrad'", hint="did you mean 'yard'?\nknown pipelines: yard")
+
+    assert ["input_invalid: did you mean 'yard'?\\nknown pipelines: yard"] == [one.message for one in caplog.records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from pydantic import SecretStr
 from tasks.domain.errors import AuthRefused, ModelUnknown, PlanRefused, RateLimited, ReelrouteError, ServiceUnavailable
 from tasks.domain.job import ModelRef
 from tasks.domain.predictions import TaskType
+from tasks.inference.answers import Discretion
 from tasks.inference.base import ModelInfo
-from tasks.inference.control import look_up
+from tasks.inference.control import _translated, look_up
 from tasks.inference.roboflow import RoboflowClient
+from tasks.inference.roboflow_sdk import _reason
 from tests.contracts.inference_samples import HTML, assert_discreet
 from tests.scripted_service import KEY, MARK, PROJECT, VERSION, Fault, ScriptedService
 
@@ -161,6 +164,42 @@ async def test_nobody_there_is_named() -> None:
     with pytest.raises(ServiceUnavailable, match="cannot reach") as caught:
         await ask(gone, PLAYERS)
     assert_discreet(caught.value)
+    assert caught.value.message.endswith(f"cannot reach {gone.base_url}: Connection refused")
+
+
+def test_the_reason_of_a_lost_connection_is_the_innermost_one() -> None:
+    """Not what three libraries have wrapped around it."""
+    assert "timed out" == _reason(wrapped(TimeoutError("timed out")))
+    assert "Name or service not known" == _reason(wrapped(OSError(-2, "Name or service not known")))
+    assert "Remote end closed connection" == _reason(wrapped(ConnectionResetError("Remote end closed connection")))
+    assert "OSError" == _reason(OSError())
+
+
+def wrapped(inner: OSError) -> BaseException:
+    """An error as `requests` raises it around one of urllib3's."""
+    try:
+        try:
+            raise inner
+        except OSError as error:
+            raise RuntimeError(f"<HTTPConnection at 0x7f>: Failed to establish: {error}") from error
+    except RuntimeError as error:
+        try:
+            raise OSError(f"HTTPConnectionPool(host='h'): Max retries exceeded (Caused by {error!r})")
+        except OSError as outer:
+            return outer
+
+
+def test_a_service_of_our_own_says_which_models_it_has() -> None:
+    """Its hint is shown; of a workspace only Roboflow's own answer speaks."""
+    said = {"error": "model_unknown", "message": "there is no such project here", "hint": "projects: oidv4"}
+    answer = {"fault": "refused", "status": 404, "retry_after": None, "model": "cars/1"}
+    show = Discretion(SecretStr(KEY))
+
+    ours = _translated({**answer, "words": json.dumps(said)}, "http://127.0.0.1:1", show)
+    theirs = _translated({**answer, "words": json.dumps({"error": "not found"})}, "https://api", show)
+
+    assert ("projects: oidv4", True) == (ours.hint, "no such project here" in ours.message)
+    assert "workspace of the key" in theirs.hint
 
 
 async def test_passing_trouble_is_not_noticed(service: ScriptedService) -> None:

@@ -95,7 +95,7 @@ def test_sampling_by_time_is_right_where_the_rate_varies() -> None:
 
 def test_results_with_every_frame_null_are_refused() -> None:
     """Nothing was inferred, so there is nothing to deliver; some frames are a count."""
-    with pytest.raises(ResultInvalid, match="players: none of the 3 frames was inferred"):
+    with pytest.raises(ResultInvalid, match="players: none of 3 frames was inferred"):
         check_inferred(inferred([0, 5, 10], null=[0, 1, 2]))
     some = inferred([0, 5, 10], null=[1])
     check_inferred(some)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import available
 from tasks.domain.errors import InputInvalid, LocationMissing
 from tasks.storage.local import LocalStorage
 from tasks.storage.loopback import FileUrlSigner
@@ -127,3 +128,8 @@ def test_splitting_a_bucket_uri_loses_nothing(rest: str) -> None:
     assert root.endswith("/")
     assert "/" not in prefix
     assert root + prefix in (f"s3://{rest}", f"s3://{rest}/")
+
+
+def test_what_files_may_name_is_what_can_be_opened() -> None:
+    """A cloud that stands in one list only would be refused in pipeline files, or fail in a run."""
+    assert {name for name, scheme in available.SCHEMES.items() if scheme.available} == set(SCHEMES)

@@ -67,7 +67,7 @@ def test_a_semantic_segmentation_says_which_classes_are_there(tmp_path: Path) ->
         {"name": "road", "confidence": 0.8667, "frames": spans_of((1, 24))},
         {"name": "sky", "confidence": 0.6, "frames": spans_of((1, 6))},
     ] == line["answer"]
-    assert "1 label maps cannot be read" in annotate(delivery, style).warnings[-1]
+    assert "1 label map cannot be read" in annotate(delivery, style).warnings[-1]
 
 
 def boxes(*frames: list[tuple[str, float, float]]) -> dict[str, Any]:

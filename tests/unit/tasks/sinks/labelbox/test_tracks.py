@@ -50,7 +50,7 @@ def test_an_object_has_the_class_it_was_surest_seen_as(tmp_path: Path) -> None:
     ((line,), receipt) = deliver(tmp_path, frames)
 
     assert "player" == line["name"]
-    assert "1 objects change their class" in receipt.warnings[0]
+    assert "1 object changes its class" in receipt.warnings[0]
 
 
 def test_features_can_have_other_names_than_classes(tmp_path: Path) -> None:

@@ -1,0 +1,13 @@
+"""Counts within sentences for people."""
+
+from __future__ import annotations
+
+
+def count_of(count: int, one: str, many: str = "") -> str:
+    """Say how many there are: "1 video", "2 videos"; with the verb where there is one: "1 job is", "2 jobs are".
+
+    Args:
+        one: What follows a 1.
+        many: What follows any other number; by default ``one`` and an s.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
