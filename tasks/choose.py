@@ -60,7 +60,7 @@ class Plan:
 
     Attributes:
         todo: Keys of the jobs to submit, in order.
-        reuse: Keys of jobs of which a copy has results.
+        reuse: Keys of jobs whose results are there: those of a copy, or their own in the results store.
         copies: Key of a job that is submitted, or at the service -> keys of jobs that wait for its results.
         estimate: What they ask for.
         left_out: Limit that was reached -> number of videos left for another run.
@@ -85,27 +85,28 @@ class Plan:
     stopped: ReelrouteError | None = None
 
 
-# Key of the job, what a look at its video told, and the hash of its content: "" if the store has none,
-# None where nobody wants to know.
-Looked = tuple[str, "Assessment", str | None]
+# Key of the job, what a look at its video told, the hash of its content ("" if the store has none, None where
+# nobody wants to know), and whether its results are stored already.
+Looked = tuple[str, "Assessment", str | None, bool]
 
 
 def choose(looked: Iterable[Looked], allowance: Allowance, originals: Originals, firsts: Firsts) -> Plan:
     """Say of each video, in this order, what becomes of it; reads, and changes nothing.
 
-    A video that cannot be inferred costs nothing, one of whose copy there are (or will be) results neither;
-    the others are submitted for as long as the limits allow.
+    A video that cannot be inferred costs nothing, nor does one of which there are results, or will be of its
+    copy; the others are submitted for as long as the limits allow.
 
     Args:
         firsts: Is told of each video that is submitted.
     """
     plan = Plan()
-    for key, found, content in looked:
+    for key, found, content, is_stored in looked:
         original, is_done = ("", False) if found.error else originals.of(key, found.video, content)
         if found.error is not None:
             plan.failures.append((key, found))
-        elif is_done:
+        elif is_done or is_stored:
             plan.reuse.append(key)
+            originals.add(key, found.video, content)
         elif original:
             plan.copies.setdefault(original, []).append(key)
         elif reason := allowance.refuses(found):

@@ -36,6 +36,7 @@ from tasks.predictions.parse import parse_results
 from tasks.run import Run
 from tasks.stop import CutShort
 from tasks.storage.os_errors import translated
+from tasks.stored import result_key
 from tasks.submit import failure_of
 from tasks.unforeseen import discreet
 
@@ -181,11 +182,6 @@ def read_results(run: Run, job: JobRecord, raw: Path) -> Predictions:
     return predictions
 
 
-def result_key(job_key: str) -> str:
-    """Where the results store keeps a job's results JSON, compressed."""
-    return f"{job_key[:2]}/{job_key}.json.gz"
-
-
 def fetch_results(run: Run, job: JobRecord, target: Path) -> None:
     """Put the stored results JSON of a succeeded job into a local file, as the service gave it.
 
@@ -198,11 +194,11 @@ def fetch_results(run: Run, job: JobRecord, target: Path) -> None:
         raise ResultPruned(f"{job.video}: its results were pruned while another version stood in its place")
     packed = target.with_suffix(".gz")
     run.results.download(job.result_key, packed)
-    try:
-        with translated("write", str(target.parent)), gzip.open(packed, "rb") as source, target.open("wb") as out:
+    with translated("write", str(target.parent)), gzip.open(packed, "rb") as source, target.open("wb") as out:
+        try:
             shutil.copyfileobj(source, out, 1 << 20)
-    except (EOFError, zlib.error):
-        raise ResultInvalid(f"{job.video}: the stored results are damaged ({job.result_key})") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise ResultInvalid(f"{job.video}: the stored results are damaged ({job.result_key})") from None
     packed.unlink()
 
 

@@ -88,7 +88,7 @@ class Originals:
         return self._planned.get((content, video.size), ""), False
 
     def add(self, key: str, video: VideoRef, content: str | None) -> None:
-        """Count a job that is going to be submitted as an original."""
+        """Count a job that is going to be submitted, or has results, as an original."""
         if content:
             self._planned[content, video.size] = key
 

@@ -48,9 +48,9 @@ def _look(pipeline: Pipeline, stores: Stores, limit: int, settings: Settings) ->
     try:
         ledger = open_ledger(settings.ledger_url.get_secret_value(), create=False)
     except LedgerMissing:
-        return preview(pipeline, spec, stores, None, now, limit=limit)
+        return preview(pipeline, spec, stores, None, now, settings, limit=limit)
     with closing(ledger):
-        return preview(pipeline, spec, stores, ledger, now, limit=limit)
+        return preview(pipeline, spec, stores, ledger, now, settings, limit=limit)
 
 
 def markdown(name: str, found: Preview) -> str:

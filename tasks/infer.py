@@ -10,6 +10,7 @@ from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
+from tasks.adopt import adopt_stored
 from tasks.collect import collect_job
 from tasks.copies import settle_copy
 from tasks.domain.errors import (
@@ -43,7 +44,7 @@ class Inferred:
         key: The job.
         state: Where it stands now; None when another process is at work on it.
         submitted: How often this task submitted it.
-        reused: It took over the results of a copy.
+        reused: It took over results that were there: of a copy, or its own in the results store.
         left_out: The limit of the budget that left it for another run, or "".
     """
 
@@ -120,6 +121,8 @@ async def advance(run: Run, job: JobRecord, wait: bool) -> Inferred:
             settled = await settle_copy(run, job)
             if isinstance(settled, JobRecord):
                 return Inferred(job.key, settled.state, reused=True)
+            if (adopted := await adopt_stored(run, job)) is not None:
+                return Inferred(job.key, adopted.state, reused=True)
             job = await submit_job(run, job, wait=wait, slots=counted(run, job, settled))
         except (SlotsFull, CopyAhead):  # whoever does not wait leaves it to a later run
             return Inferred(job.key, job.state)

@@ -22,6 +22,7 @@ from tasks.ledger.base import JobRecord, Slots
 from tasks.places import Firsts, lifetime_warnings
 from tasks.storage.content import same_version
 from tasks.storage.ranged import open_ranged
+from tasks.stored import warn_of_earlier_work
 from tasks.stores import Stores
 
 if TYPE_CHECKING:
@@ -76,18 +77,20 @@ def make_plan(run: Run, limit: int, waiting: Iterable[JobRecord] | None = None) 
     plan = choose(_looked_at(run, waiting, access), allowance, originals, firsts)
     if access.ended:
         return Plan(stopped=access.ended)
-    plan.warnings[:0] = lifetime_warnings(run.pipeline, run.stores, firsts, run.clock())
+    run.stored.uncounted.update(plan.reuse)
+    warnings = warn_of_earlier_work(run.pipeline, run.settings, run.stores, run.ledger, run.clock().date())
+    plan.warnings[:0] = warnings + lifetime_warnings(run.pipeline, run.stores, firsts, run.clock())
     return plan
 
 
 def _looked_at(run: Run, waiting: Iterable[JobRecord], access: Access) -> Iterator[Looked]:
     """Look at each video and record those that cannot be inferred; end where access to them does."""
-    for job, found, content in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
+    for job, (key, found, content, is_stored) in in_threads(lambda job: _look(run, job), waiting, PROBES_AT_ONCE):
         for bad, error in access.failed(job, found.error):
             _give_up(run, bad, error)
         if access.ended:
             return
-        yield job.key, found, content
+        yield key, found, content, is_stored
     for bad, error in access.rest():
         _give_up(run, bad, error)
 
@@ -101,7 +104,7 @@ def _learn_contents(run: Run) -> None:
             pass
 
 
-def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment, str | None]:
+def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Looked]:
     found, content = assess(run.pipeline, run.stores, job.video, job.info), None
     if found.info is not None and job.info is None:
         run.ledger.set_info(job.key, found.info)
@@ -110,7 +113,7 @@ def _look(run: Run, job: JobRecord) -> tuple[JobRecord, Assessment, str | None]:
             content = remember_content(run, job)
         except ReelrouteError as error:
             found = replace(found, error=error)
-    return job, found, content
+    return job, (job.key, found, content, found.error is None and run.stored.has(job.key))
 
 
 def _give_up(run: Run, job: JobRecord, error: ReelrouteError) -> None:

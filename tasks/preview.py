@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from config.pipeline import Pipeline
+from config.settings import Settings
 from tasks.choose import Estimate, Looked, Plan, allowance_of, choose, in_threads
 from tasks.copies import REUSABLE, Originals, content_of
 from tasks.discover import Listing
@@ -18,7 +19,8 @@ from tasks.domain.video import VideoRef
 from tasks.ledger.base import JobRecord, Ledger
 from tasks.places import Firsts, lifetime_warnings
 from tasks.plan import PROBES_AT_ONCE, Assessment, assess, stage_of
-from tasks.stores import Stores
+from tasks.stored import StoredResults, warn_of_earlier_work
+from tasks.stores import Stores, open_results
 
 # A job's key, its video, and what the ledger knows of it.
 Waiting = tuple[str, VideoRef, JobRecord | None]
@@ -49,7 +51,7 @@ class Preview:
 
     @property
     def reused(self) -> int:
-        """Videos that would take over the results of a copy."""
+        """Videos that would take over results: of a copy, or their own in the results store."""
         return len(self.plan.reuse) + sum(map(len, self.plan.copies.values()))
 
     @property
@@ -94,6 +96,7 @@ def preview(
     stores: Stores,
     ledger: Ledger | None,
     now: datetime,
+    settings: Settings,
     *,
     limit: int = 0,
     looked: Callable[[str], None] = lambda _: None,
@@ -102,13 +105,16 @@ def preview(
 
     Args:
         ledger: None where there is none yet.
+        settings: Say where stored results are.
         looked: Is told the name of each video as it comes to it.
 
     Raises:
         LocationMissing: A source's folder or bucket does not exist.
         CredentialsRefused: The credentials ended while videos were read.
+        StorageUnavailable: The results store does not say what it has.
     """
     found = Preview()
+    stored = StoredResults(open_results(settings))
     listing, firsts = Listing(pipeline, stores, now), Firsts(stores)
     originals = Originals(ledger, spec, now, pipeline.inference.deadline)
     new: dict[str, VideoRef] = {}
@@ -134,13 +140,14 @@ def preview(
         assessment, content = _assess(pipeline, stores, video, job)
         if isinstance(assessment.error, CredentialsRefused):  # and so would all the others be
             raise assessment.error
-        return key, assessment, content
+        return key, assessment, content, assessment.error is None and stored.has(key)
 
     waiting = _in_turn(ledger, planned, new)
     allowance = allowance_of(pipeline, ledger, now, limit)
     found.plan = choose(in_threads(look, waiting, PROBES_AT_ONCE), allowance, originals, firsts)
     found.discovered, found.not_taken = listing.videos, dict(listing.not_taken)
-    found.warnings = listing.warnings + _signing(pipeline, stores, firsts, now) + found.plan.warnings + found.plan.notes
+    found.warnings = warn_of_earlier_work(pipeline, settings, stores, ledger, now.date()) + listing.warnings
+    found.warnings += _signing(pipeline, stores, firsts, now) + found.plan.warnings + found.plan.notes
     return found
 
 

@@ -49,7 +49,7 @@ class Outcome:
     Attributes:
         submitted: Jobs that it submitted.
         succeeded: Jobs whose results it stored.
-        reused: Jobs that took over the results of a copy.
+        reused: Jobs that took over results that were there: of a copy, or their own in the results store.
         elsewhere: Jobs that another process was at work on.
         left_out: Limit of the budget -> jobs that were planned, and then had no room in its period.
         resumed: Keys of jobs that an earlier run had left in flight.

@@ -46,6 +46,7 @@ from tasks.spec import inference_spec
 from tasks.stop import Stop, stop
 from tasks.storage.loopback import FileUrlSigner, file_url_secret
 from tasks.storage.registry import split_source_uri
+from tasks.stored import StoredResults
 from tasks.stores import Stores, open_results
 from tasks.unforeseen import discreet, hint_logged
 
@@ -70,6 +71,7 @@ class Run:
         ledger, backend, results: Where jobs are recorded, run, and their results kept.
         service: Base URL of the service.
         stores: Where videos and routes live.
+        stored: Of which jobs results are there.
         job_ids: Where ids are kept that the ledger cannot take.
         owner: Names this process in leases.
         started_at: When the run began; videos seen since then are in today's listing.
@@ -114,6 +116,7 @@ class Run:
         self.service = service
         self.stores = stores
         self.results = open_results(settings)
+        self.stored = StoredResults(self.results)
         self.job_ids = JobIds(settings.home)
         self.owner = new_owner()
         self.started_at = clock()

@@ -48,7 +48,8 @@ async def plan_videos(run: Run, limit: int = 0, waiting: Sequence[JobRecord] | N
     log.info("%s, %s, %.1f minutes%s", *counts, estimate.minutes, cost)
     behind = sum(map(len, plan.copies.values()))
     if plan.reuse or behind:
-        log.info("copies: %d take over the results of another video, %d wait for those of one", len(plan.reuse), behind)
+        taking = count_of(len(plan.reuse), "video takes", "videos take")
+        log.info("%s over results that are there, %d wait for those of a copy", taking, behind)
     for line in failure_lines(plan):
         log.warning("%s", line)
     for reason, count in plan.left_out.items():

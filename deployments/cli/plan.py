@@ -44,6 +44,7 @@ def plan(
             Stores(loaded, blocks=blocks),
             ledger,
             datetime.now(UTC),
+            settings,
             limit=limit,
             looked=lambda name: status.update(f"looking at {name}".replace("[", "\\[")),
         )
@@ -95,7 +96,7 @@ def show(found: Preview, printer: Printer) -> None:
     for state, count in sorted(found.known.items()):
         table.add_row(f"already {state}", str(count))
     if found.reused:
-        table.add_row("take over a copy's results", str(found.reused))
+        table.add_row("take over stored results", str(found.reused))
     for reason, count in found.left_out.items():
         table.add_row(f"left out ({reason})", str(count))
     table.add_row("cannot be inferred", str(len(found.failures)))

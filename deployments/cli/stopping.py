@@ -11,10 +11,11 @@ import asyncio
 import contextvars
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Generic, NoReturn, TypeVar
@@ -61,7 +62,7 @@ class _Stoppable(Generic[T]):
         pool = ThreadPoolExecutor(1, thread_name_prefix="flow")
         try:
             running = pool.submit(context.run, self._work)
-            wait([running])
+            _wait(running)
         finally:
             for number, handler in before.items():
                 # Once stopped, the process only has to print and leave; nothing may break that off.
@@ -104,6 +105,28 @@ class _Stoppable(Generic[T]):
     def _give_up(self) -> None:
         self._say("left, as something did not end in time; run the same command again to go on")
         leave(128 + self._signal)
+
+
+def _wait(running: Future[Any]) -> None:
+    """Return when the flow has ended; hear signals meanwhile, whichever thread the kernel gives them to.
+
+    A lock, which is what :func:`concurrent.futures.wait` waits for, sleeps on when another thread has got the signal.
+    """
+    awake, wake = socket.socketpair()
+    with awake, wake:
+        wake.setblocking(False)
+        before = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+
+        def ended(_: Future[Any]) -> None:
+            with suppress(OSError):  # a signal has woken us already
+                wake.send(b"\0")
+
+        try:
+            running.add_done_callback(ended)
+            while not running.done():
+                awake.recv(1)
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def leave(code: int) -> NoReturn:

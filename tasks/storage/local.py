@@ -88,7 +88,8 @@ class LocalStorage:
             problem = translate(error, "list", self.root)
             if not isinstance(problem, ObjectMissing):
                 raise problem from None
-            if not self._create or os.path.lexists(self._root):
+            # One that another writer made this very moment had nothing in it; a dangling link is no folder to come.
+            if not self._create or (os.path.lexists(self._root) and not os.path.isdir(self._root)):
                 raise self._root_missing() from None
 
     def stat(self, key: str) -> ObjectInfo:

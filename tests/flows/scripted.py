@@ -62,7 +62,8 @@ class ScriptedYard:
             start_new_session=True,
         ) as process:
             until(lambda: when() or process.poll() is not None)
-            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            if process.poll() is None:  # else what it said tells why
+                (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
             stdout, stderr = process.communicate(timeout=120)
         return Finished(process.returncode, stdout, stderr)
 

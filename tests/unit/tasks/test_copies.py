@@ -146,7 +146,9 @@ def looked(rig: Rig, run: Run | None, inference: str = ON) -> Preview:
     """What `plan` tells."""
     pipeline = load_pipeline(str(rig.pipeline_file(inference=inference)))
     spec, _ = inference_spec(pipeline)
-    return preview(pipeline, spec, rig.run(inference=inference).stores, run.ledger if run else None, NOON)
+    return preview(
+        pipeline, spec, rig.run(inference=inference).stores, run.ledger if run else None, NOON, rig.settings()
+    )
 
 
 async def test_plan_tells_which_are_copies(rig: Rig) -> None:

@@ -119,7 +119,7 @@ def test_what_is_not_taken_is_counted_and_shown_everywhere(rig: Rig) -> None:
     run = rig.run()
 
     found = record_listing(run)
-    seen = preview(run.pipeline, run.spec, run.stores, run.ledger, run.clock())
+    seen = preview(run.pipeline, run.spec, run.stores, run.ledger, run.clock(), run.settings)
     summary = summarise(run, found, Plan(), Outcome(), Standing())
 
     assert 2 == found.videos

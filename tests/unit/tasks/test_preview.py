@@ -22,7 +22,15 @@ from tests.rig import PIPELINE, Rig
 
 def look(rig: Rig, run: Run, *, limit: int = 0, with_ledger: bool = True) -> Preview:
     """The preview of a run's pipeline."""
-    return preview(run.pipeline, run.spec, run.stores, run.ledger if with_ledger else None, rig.clock.now, limit=limit)
+    return preview(
+        run.pipeline,
+        run.spec,
+        run.stores,
+        run.ledger if with_ledger else None,
+        rig.clock.now,
+        run.settings,
+        limit=limit,
+    )
 
 
 def test_without_a_ledger_everything_is_new(rig: Rig) -> None:
@@ -170,7 +178,7 @@ def test_every_video_is_named_as_it_is_looked_at(rig: Rig, tmp_path: Path) -> No
     """Whoever waits sees that something is going on."""
     run = rig.run()
     seen: list[str] = []
-    preview(run.pipeline, run.spec, run.stores, None, rig.clock.now, looked=seen.append)
+    preview(run.pipeline, run.spec, run.stores, None, rig.clock.now, run.settings, looked=seen.append)
 
     assert {"a.mp4", "sub/b.mp4"} == set(seen)
 

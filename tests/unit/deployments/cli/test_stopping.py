@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[4]
 
 # A flow that says when it is ready, and then does what its name says.
 PROGRAM = """
-import asyncio, signal, subprocess, sys, time
+import asyncio, signal, subprocess, sys, threading, time
 from deployments.cli import stopping
 from tasks.stop import stop
 
@@ -27,6 +27,13 @@ async def waits():
 async def hangs():
     print("ready", flush=True)
     await asyncio.to_thread(time.sleep, 600)
+
+def struck():
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(600)
+
+async def is_struck_in_a_thread():
+    await asyncio.to_thread(struck)
 
 async def leaves_a_thread():
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
@@ -106,6 +113,14 @@ def test_a_process_that_cannot_wind_down_is_ended(flow: str) -> None:
     assert 143 == code
     assert "did not end in time" in said
     assert lines == ([] if flow == "hangs" else ["ended by SIGTERM False"])
+
+
+def test_a_signal_is_heard_whichever_thread_gets_it() -> None:
+    """The kernel may give it to any of them; the main thread, which alone may act on it, must not sleep on."""
+    code, lines, said = run("is_struck_in_a_thread", longest_s=0.5)
+
+    assert (143, []) == (code, lines)
+    assert "stopping" in said
 
 
 def test_what_a_flow_has_started_does_not_hear_ctrl_c() -> None:

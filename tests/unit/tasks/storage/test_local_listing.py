@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tasks.domain.errors import (
     LocationMissing,
     ObjectMissing,
 )
-from tasks.storage import atomic
+from tasks.storage import atomic, local
 from tasks.storage.local import LocalStorage
 from tests.unit.tasks.storage.folders import as_nobody, keys, tree
 
@@ -149,6 +150,23 @@ def test_a_root_that_is_missing_or_a_file(tmp_path: Path, create: bool) -> None:
             attempt()
     assert "%20 is not a space" in caught.value.hint
     assert ["clip.mp4"] == tree(tmp_path)
+
+
+def test_an_output_folder_that_another_writer_makes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was missing when the listing began, and had nothing in it a moment later."""
+    folder = tmp_path / "out"
+    walk = local.Walk
+
+    def made(root: bytes, prefix: bytes) -> Iterator[object]:
+        try:
+            yield from walk(root, prefix)
+        except FileNotFoundError:
+            folder.mkdir()
+            raise
+
+    monkeypatch.setattr(local, "Walk", made)
+    assert [] == keys(LocalStorage(folder, create=True))
+    assert folder.is_dir()
 
 
 def test_a_relative_root_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
