@@ -1,8 +1,8 @@
 """Settings of the machine and the person, from the environment: where state is, who we are.
 
 What a pipeline does is in its file; what differs from machine to machine, and every secret, is
-here. A ``.env`` file in the working directory counts as environment, and the environment proper
-comes first.
+here. A ``.env`` file in the working directory, or beside the state that is found above it, counts as
+environment, and the environment proper comes first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.available import LEDGERS, available_forms
 from config.fields import Allowed, Folder, allowed_in
+from config.home import default_home, env_files
 from config.problems import explain_value, nearest, quoted, refuse_value
 from tasks.domain.errors import InputInvalid
 
@@ -145,9 +146,14 @@ class Settings(BaseSettings):
     home: Annotated[
         Path,
         AfterValidator(_absolute),
-        Field(validation_alias="REELROUTE_HOME", description="State: the ledger and, by default, results."),
+        Field(
+            validation_alias="REELROUTE_HOME",
+            default_factory=default_home,
+            description="State: the ledger and, by default, results. Default: `.reelroute` here, or in the nearest "
+            "folder above that has one.",
+        ),
         Allowed("a folder"),
-    ] = Path(".reelroute")
+    ]
     ledger_url: Annotated[
         SecretStr,  # may hold a password
         AfterValidator(_ledger_url),
@@ -327,12 +333,12 @@ def read_environment(settings: type[S], **given: Any) -> S:
         InputInvalid: As :meth:`Settings.load`.
     """
     try:
-        return settings(**given)
+        return settings(_env_file=env_files(), **given)
     except ValidationError as error:
         found = [_explained(detail, settings) for detail in error.errors(include_url=False)]
         raise InputInvalid("\n".join(text for text in found if text)) from None
     except UnicodeDecodeError:
-        raise InputInvalid("the file .env in the working directory is not UTF-8 text") from None
+        raise InputInvalid(f"{' or '.join(map(str, env_files()))} is not UTF-8 text") from None
 
 
 def _explained(detail: ErrorDetails, settings: type[BaseSettings]) -> str:

@@ -40,7 +40,7 @@ def status(
     name = loaded.name if loaded else None
     with existing_ledger(Settings.load()) as ledger:
         if ledger is None:
-            printer.say("nothing has been run yet: there is no ledger")
+            printer.say(f"nothing has been run yet: there is no ledger in {Settings.load().home}")
             printer.result({"pipeline": name, "jobs": {}, "deliveries": {}, "failures": [], "in_flight": []} | EMPTY)
             return
         if video:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def test_a_dotenv_file_counts_where_the_environment_is_silent(here: Path, monkey
 def test_a_dotenv_file_that_is_no_text_is_told(here: Path) -> None:
     """No UnicodeDecodeError gets out."""
     (here / ".env").write_bytes(b"ROBOFLOW_API_KEY=\xff\n")
-    with pytest.raises(InputInvalid, match=r"\.env in the working directory is not UTF-8"):
+    with pytest.raises(InputInvalid, match=r"\.env is not UTF-8 text"):
         Settings.load()
 
 
@@ -233,3 +234,42 @@ def test_local_never_means_an_address_of_roboflows(
     settings = load(monkeypatch, ROBOFLOW_API_URL=url)
     assert expected == settings.service_for("local")
     assert url == settings.service_for("roboflow")
+
+
+def test_the_home_is_found_from_any_folder_of_the_project(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest one, with its ledger and the `.env` beside it; a folder of its own comes first."""
+    deep = here / "footage" / "2026"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert deep / ".reelroute" == Settings.load().home
+
+    (here / ".reelroute").mkdir()
+    (here / ".env").write_text("REELROUTE_LOG_LEVEL=error\n", encoding="utf-8")
+    found = Settings.load()
+    assert (here / ".reelroute", "error") == (found.home, found.log_level)
+    assert f"sqlite:///{here}/.reelroute/ledger.db" == found.ledger_url.get_secret_value()
+    (deep / ".env").write_text("REELROUTE_LOG_LEVEL=debug\n", encoding="utf-8")
+    assert "debug" == Settings.load().log_level
+
+    (deep / ".reelroute").mkdir()
+    assert deep / ".reelroute" == Settings.load().home
+    assert Path("/elsewhere") == load(monkeypatch, REELROUTE_HOME="/elsewhere").home
+
+
+def test_somebody_elses_home_above_is_not_taken(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all may write, anybody could put one, or settings beside ours."""
+    (here / ".reelroute").mkdir()
+    (here / ".env").write_text("REELROUTE_LOG_LEVEL=error\n", encoding="utf-8")
+    (here / "mine").mkdir()
+    monkeypatch.chdir(here / "mine")
+    stat = Path.stat
+    others = {here / ".env"}
+
+    def owned(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = stat(path, follow_symlinks=follow_symlinks)
+        return os.stat_result((*found[:4], found.st_uid + (path in others), *found[5:]))
+
+    monkeypatch.setattr(Path, "stat", owned)
+    assert (here / ".reelroute", "info") == (Settings.load().home, Settings.load().log_level)
+    others.add(here / ".reelroute")
+    assert here / "mine" / ".reelroute" == Settings.load().home
