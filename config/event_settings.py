@@ -59,7 +59,6 @@ class EventSettings(BaseSettings):
     """What the environment says about upload events. Make one with :meth:`load`."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",

@@ -135,7 +135,6 @@ class Settings(BaseSettings):
 
     # Field names are not read from the environment, only the aliases: HOME is not our home.
     model_config = SettingsConfigDict(
-        env_file=".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",
@@ -286,11 +285,7 @@ class Settings(BaseSettings):
     ] = 1000
     shard_size: Annotated[
         int,
-        Field(
-            ge=1,
-            validation_alias="REELROUTE_SHARD_SIZE",
-            description="How many videos a worker takes at a time then.",
-        ),
+        Field(ge=1, validation_alias="REELROUTE_SHARD_SIZE", description="How many videos a worker takes at a time."),
         Allowed("a whole number from 1 up"),
     ] = 500
     detail: Annotated[

@@ -15,8 +15,9 @@ from tasks.domain.errors import (
     LocationMissing,
     ObjectMissing,
 )
-from tasks.storage import atomic, local
+from tasks.storage import atomic
 from tasks.storage.local import LocalStorage
+from tasks.storage.walk import Walk
 from tests.unit.tasks.storage.folders import as_nobody, keys, tree
 
 # --- the listing ---------------------------------------------------------------------------
@@ -155,16 +156,15 @@ def test_a_root_that_is_missing_or_a_file(tmp_path: Path, create: bool) -> None:
 def test_an_output_folder_that_another_writer_makes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was missing when the listing began, and had nothing in it a moment later."""
     folder = tmp_path / "out"
-    walk = local.Walk
 
     def made(root: bytes, prefix: bytes) -> Iterator[object]:
         try:
-            yield from walk(root, prefix)
+            yield from Walk(root, prefix)
         except FileNotFoundError:
             folder.mkdir()
             raise
 
-    monkeypatch.setattr(local, "Walk", made)
+    monkeypatch.setattr("tasks.storage.local.Walk", made)
     assert [] == keys(LocalStorage(folder, create=True))
     assert folder.is_dir()
 
