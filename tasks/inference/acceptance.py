@@ -17,10 +17,12 @@ or an error that comes with a hint (Roboflow's). A 429 counts requests before th
     any other 3xx                                    no       NotTheService        planned
     401, 403                                         no       AuthRefused          planned, the run stops
     402, 423                                         no       PlanRefused          planned, the run stops
-    407, 511 (only proxies and portals say so)       no       NotTheService        planned
+    407, 511 (only proxies and portals say so);      no       NotTheService        planned
+      405, 421, 426, 431 (no word about a video)
     429 in its own JSON; 408, 425, 503 in a shape    no       RateLimited (429),   planned, tried again
       of its own; all with a readable Retry-After              ServiceUnavailable
-    408, 425, 429, 503 otherwise                     perhaps  SubmissionUnknown    unknown
+    408, 425, 429, 503 otherwise; 460, 499 (a        perhaps  SubmissionUnknown    unknown
+      balancer believes that we hung up)
     any other 4xx in its own JSON                    no       RequestRefused       failed
     any other 4xx                                    no       NotTheService        planned
     any other 5xx (a gateway gave up, it broke)      perhaps  SubmissionUnknown    unknown
@@ -39,7 +41,8 @@ from tasks.inference.wire import failure_code, job_id
 
 _NOW_OR_LATER = (408, 425, 429, 503)
 _KEY_OR_PLAN = (401, 402, 403, 423)
-_BY_OTHERS = (407, 511)
+_BY_OTHERS = (405, 407, 421, 426, 431, 460, 499, 511)
+_BY_OTHERS_LATE = (303, 460, 499)  # perhaps after they have handed the request on
 
 
 def taken_job(what: str, answer: Answer, show: Discretion, now: datetime) -> str:
@@ -60,10 +63,10 @@ def taken_job(what: str, answer: Answer, show: Discretion, now: datetime) -> str
 
 def _not_taken(what: str, answer: Answer, show: Discretion, now: datetime) -> ReelrouteError:
     status, wait_s = answer.status, retry_after_s(answer.headers.get("Retry-After"), now)
-    if is_foreign(answer) and status != 303:
+    late, can_wait = status in _BY_OTHERS_LATE, status in _NOW_OR_LATER
+    if is_foreign(answer) and not late:
         return not_the_service(what, answer, show)
-    can_wait = status in _NOW_OR_LATER
-    if (wait_s is not None or _is_own_refusal(answer)) if can_wait else 400 <= status < 500:
+    if (wait_s is not None or _is_own_refusal(answer)) if can_wait else 400 <= status < 500 and not late:
         return refusal(what, status, show(answer.words()), wait_s)
     return SubmissionUnknown(f"{what}: {_answered(answer, show)}, which does not tell if the service took it")
 
@@ -80,7 +83,7 @@ def _is_own_refusal(answer: Answer) -> bool:
 
 
 def is_foreign(answer: Answer) -> bool:
-    """Whether something else than the service answered, and settled the request without handing it on."""
+    """Whether something else than the service answered; it has handed no request on, but for ``_BY_OTHERS_LATE``."""
     if answer.status in _BY_OTHERS or 300 <= answer.status < 400:
         return True
     by_status = answer.status in (*_KEY_OR_PLAN, *_NOW_OR_LATER) or not 400 <= answer.status < 500

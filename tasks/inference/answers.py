@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from tasks.domain.errors import (
     AuthRefused,
+    InputInvalid,
     NotTheService,
     PlanRefused,
     RateLimited,
@@ -100,6 +101,22 @@ def usable_url(value: object) -> str:
     except (ValueError, httpx.InvalidURL):
         return ""
     return value if parts.scheme in ("http", "https") and url.host else ""
+
+
+def checked_base_url(text: str) -> str:
+    """The service's address without a trailing slash; a path prefix is kept.
+
+    Raises:
+        InputInvalid: It is not a web address alone.
+    """
+    address = usable_url(text.strip())
+    parts = urlsplit(address)
+    if not address or parts.query or parts.fragment or "@" in parts.netloc:
+        raise InputInvalid(
+            "the address of the inference service is not a plain http(s) URL",
+            hint="ROBOFLOW_API_URL should look like https://api.roboflow.com, without key, user or query",
+        )
+    return address.rstrip("/")
 
 
 class Discretion:

@@ -33,7 +33,6 @@ from pydantic import SecretStr
 
 from tasks.domain.errors import (
     AuthRefused,
-    InputInvalid,
     JobFailed,
     JobUnknown,
     NotTheService,
@@ -51,6 +50,7 @@ from tasks.inference.acceptance import is_foreign, not_the_service, taken_job
 from tasks.inference.answers import (
     Answer,
     Discretion,
+    checked_base_url,
     patiently,
     refusal,
     retry_after_s,
@@ -60,7 +60,7 @@ from tasks.inference.answers import (
 )
 from tasks.inference.base import JobStatus, LocalVideo, ModelInfo, Permit
 from tasks.inference.control import look_up
-from tasks.inference.transfer import checking, keep_results, put_file
+from tasks.inference.transfer import checking, keep_results, put_file, too_slow
 from tasks.inference.wire import failure_code, job_request, job_status
 
 # A service may think long about a submission; giving up early leaves a job that nobody knows of.
@@ -72,6 +72,7 @@ MAX_SUBMISSIONS = 10
 MAX_TRANSFERS = 8
 MAX_RESULT_BYTES = 4 << 30
 LARGEST_ANSWER = 1 << 20
+HTTP_STATUSES = range(100, 600)  # a gateway may write its own where a job's status would be
 _FOUNDATION_TASKS = {"clip": TaskType.EMBEDDING, "gaze": TaskType.GAZE}
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
 _REDACTING = RedactingFilter()
@@ -95,7 +96,7 @@ class RoboflowClient:
         max_result_bytes: int = MAX_RESULT_BYTES,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.base_url = _checked_base_url(base_url)
+        self.base_url = checked_base_url(base_url)
         key = api_key.get_secret_value().strip() if api_key else ""
         if not key:
             raise AuthRefused("there is no API key for the inference service", hint="set ROBOFLOW_API_KEY")
@@ -106,6 +107,8 @@ class RoboflowClient:
         self._calls = asyncio.Semaphore(MAX_CALLS)
         self._submissions = asyncio.Semaphore(MAX_SUBMISSIONS)
         self._transfers = asyncio.Semaphore(MAX_TRANSFERS)
+        # No answer takes longer, however its headers drip: httpx limits each wait, and not their sum.
+        self._longest_s = sum(part or 0.0 for part in (timeout.connect, timeout.write, timeout.read))
         self._client = self._open(timeout, transport, kept_alive=MAX_CALLS)
         self._submitting = self._open(timeout, transport, kept_alive=0)
         for name in _LOGGERS:  # httpx logs every URL with its query
@@ -172,7 +175,7 @@ class RoboflowClient:
         answer = await patiently(self._ask, "GET", "/videoinfer/", what, {"job_id": job_id}, missing=JobUnknown)
         value = answer.json_object() or {}
         match job_status(value.get("status")):
-            case None:
+            case status if status is None or status in HTTP_STATUSES:
                 said = self._show(spoken(value))
                 raise ServiceUnavailable(f"{what}: the answer holds no status" + (f" ({said})" if said else ""))
             case 0:
@@ -244,13 +247,16 @@ class RoboflowClient:
     ) -> Answer:
         """Send once; ``lost`` is raised when the request may have arrived and no status came back."""
         try:
-            response = await client.send(request, stream=True)
+            async with asyncio.timeout(self._longest_s):
+                response = await client.send(request, stream=True)
             try:
                 return Answer(response.status_code, response.headers, await self._read(response))
             finally:
                 await response.aclose()
         except httpx.RequestError as error:
             fault = transport_fault(f"{what} at {self.base_url}", error, self._show, lost=lost)
+        except TimeoutError:
+            fault = lost(f"{what} at {self.base_url}: no whole answer within {self._longest_s:g} seconds")
         raise fault
 
     async def _read(self, response: httpx.Response) -> bytes | None:
@@ -272,12 +278,17 @@ class RoboflowClient:
             raise ResultExpired(f"{what}: the result URL cannot be requested")
         async with self._transfers:
             try:
-                async with self._client.stream("GET", result_url.url, follow_redirects=True) as response:
+                async with (
+                    asyncio.timeout(self._longest_s) as limit,
+                    self._client.stream("GET", result_url.url, follow_redirects=True) as response,
+                ):
                     if response.status_code == 200:
-                        return await keep_results(response, target, self._max_result_bytes, self._show)
+                        return await keep_results(response, target, self._max_result_bytes, self._show, limit)
                     fault = self._no_results(what, Answer(response.status_code, response.headers, None))
             except httpx.RequestError as error:
                 fault = transport_fault(what, error, self._show)
+            except TimeoutError:
+                fault = too_slow(what)
         raise fault
 
     async def _upload(self, video: LocalVideo) -> SignedUrl:
@@ -296,7 +307,7 @@ class RoboflowClient:
 
     async def _put(self, url: str, path: Path) -> int:
         async with self._transfers:
-            status = await put_file(self._client, url, path, self._show)
+            status = await put_file(self._client, url, path, self._show, self._longest_s)
         if status in (408, 425, 429) or status >= 500:
             raise ServiceUnavailable(f"uploading {self._show(path.name)}: the upload URL answered {status}")
         return status
@@ -329,15 +340,3 @@ class RoboflowClient:
 def _certificates() -> ssl.SSLContext:
     """Load the trusted certificates once: it takes a tenth of a second each time."""
     return httpx.create_ssl_context()
-
-
-def _checked_base_url(text: str) -> str:
-    """The address without a trailing slash; a path prefix is kept."""
-    address = usable_url(text.strip())
-    parts = urlsplit(address)
-    if not address or parts.query or parts.fragment or "@" in parts.netloc:
-        raise InputInvalid(
-            "the address of the inference service is not a plain http(s) URL",
-            hint="ROBOFLOW_API_URL should look like https://api.roboflow.com, without key, user or query",
-        )
-    return address.rstrip("/")

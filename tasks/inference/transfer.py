@@ -27,11 +27,17 @@ from tasks.inference.answers import Discretion, transport_fault
 from tasks.inference.base import Permit
 
 CHUNK_BYTES = 1 << 20
+_RESULT_CHUNK_BYTES = 64 << 10
+# Bytes a second. Slower than this on the whole, beyond a first while, nobody sends or takes what he means to.
+SLOWEST = 16 << 10
 _ENDS = 64  # bytes at either end that the results are judged by
 
 
-async def put_file(client: httpx.AsyncClient, url: str, path: Path, show: Discretion) -> int:
+async def put_file(client: httpx.AsyncClient, url: str, path: Path, show: Discretion, patience_s: float) -> int:
     """Upload a file to a signed URL, reading it in chunks; return the HTTP status.
+
+    Args:
+        patience_s: What it may take beside the time that ``SLOWEST`` allows for its bytes.
 
     Raises:
         ObjectMissing, AccessDenied, StorageUnavailable: The file cannot be read, or changes meanwhile.
@@ -46,7 +52,10 @@ async def put_file(client: httpx.AsyncClient, url: str, path: Path, show: Discre
     with file:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         try:
-            return (await client.put(url, content=_chunks(file, size), headers=headers)).status_code
+            async with asyncio.timeout(patience_s + size / SLOWEST):
+                return (await client.put(url, content=_chunks(file, size), headers=headers)).status_code
+        except TimeoutError:
+            fault = too_slow(f"uploading {show(path.name)}")
         except httpx.RequestError as error:
             fault = transport_fault(f"uploading {show(path.name)}", error, show)
         except _Changed:
@@ -80,10 +89,20 @@ def _unreadable(path: Path, error: OSError, show: Discretion) -> ReelrouteError:
     return StorageUnavailable(message)
 
 
-async def keep_results(response: httpx.Response, target: Path, max_bytes: int, show: Discretion) -> int:
+def too_slow(what: str) -> ServiceUnavailable:
+    """What a transfer is that takes too long for its bytes."""
+    return ServiceUnavailable(f"{what}: too slow, less than {SLOWEST >> 10} KiB a second")
+
+
+async def keep_results(
+    response: httpx.Response, target: Path, max_bytes: int, show: Discretion, limit: asyncio.Timeout
+) -> int:
     """Stream an answer's body to ``target``, which appears only when whole; return its bytes.
 
     The body is judged by its ends alone: it must look like one JSON object with something in it.
+
+    Args:
+        limit: Ends the download; put off by what ``SLOWEST`` allows for the bytes that come.
 
     Raises:
         ResultExpired: It is a bucket's refusal.
@@ -97,7 +116,7 @@ async def keep_results(response: httpx.Response, target: Path, max_bytes: int, s
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         with _open_part(target) as file:
             part = Path(file.name)
-            size = await _write(response, file, max_bytes)
+            size = await _write(response, file, max_bytes, limit)
         await asyncio.to_thread(part.replace, target)
     except OSError as error:
         raise StorageUnavailable(
@@ -114,11 +133,12 @@ def _open_part(target: Path) -> IO[bytes]:
     return tempfile.NamedTemporaryFile(dir=target.parent, prefix=".download-", suffix=".part", delete=False)
 
 
-async def _write(response: httpx.Response, file: IO[bytes], max_bytes: int) -> int:
+async def _write(response: httpx.Response, file: IO[bytes], max_bytes: int, limit: asyncio.Timeout) -> int:
     """Write and judge the body chunk by chunk."""
     head, tail, size = b"", b"", 0
-    async for chunk in response.aiter_bytes(CHUNK_BYTES):
+    async for chunk in response.aiter_bytes(_RESULT_CHUNK_BYTES):
         size += len(chunk)
+        limit.reschedule((limit.when() or 0.0) + len(chunk) / SLOWEST)
         if size > max_bytes:
             raise ResultInvalid(f"the results are larger than {max_bytes} bytes")
         if len(head) < _ENDS:

@@ -51,7 +51,7 @@ def _model(info: ModelInfo, spec: InferenceSpec) -> dict[str, Any]:
 def job_id(value: object) -> str:
     """A job id that can be kept and asked for again, or "" if ``value`` is none."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        value = str(value)
     text = value.strip() if isinstance(value, str) else ""
     # No URL and no database takes a lone surrogate; no service means a control character or a page.
     return text if text.isprintable() and len(text) <= LONGEST_JOB_ID else ""
@@ -61,7 +61,7 @@ def job_status(value: object) -> int | None:
     """A job's status (0 done, 1 running, more: failed), quoted or not; None if ``value`` is none."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
 
 
 def failure_code(value: object) -> str:

@@ -68,7 +68,8 @@ class CheckContract(BackendContract):
         "body",
         [
             {}, {"status": None}, {"status": True}, {"status": "done"}, {"status": -1}, {"status": 1.5},
-            {"error": "later"},
+            {"error": "later"}, {"status": 404, "message": "Not Found"}, {"status": 200}, {"status": "503"},
+            {"status": 10**20},
             {"status": 0}, {"status": 0, "output_signed_url": None}, {"status": 0, "output_signed_url": "/relative"},
             HTML, b"", b"[1]", b"\xff{", b"[" * 100_000, HTML * 50_000,
         ],

@@ -68,6 +68,11 @@ REFUSALS = [
     pytest.param(Fault(407, body={"message": "log in"}), NotTheService, id="407"),
     pytest.param(Fault(413, body=HTML, drop="midway"), NotTheService, id="413-cut"),
     pytest.param(Fault(511, body=HTML), NotTheService, id="511"),
+    # About the address or the connection, whoever words it.
+    *(
+        pytest.param(Fault(status, body={"message": "Not here"}), NotTheService, id=f"{status}-own")
+        for status in (405, 421, 426, 431)
+    ),
     *(
         pytest.param(Fault(status, (("Location", f"/?api_key={MARK}"),)), NotTheService, id=str(status))
         for status in (301, 302, 307, 308)
@@ -90,6 +95,8 @@ DOUBTS = [
     pytest.param(Fault(408, acts=True), id="408"),
     pytest.param(Fault(425, body=HTML, acts=True), id="425"),
     pytest.param(Fault(429, body=HTML, acts=True), id="429"),
+    pytest.param(Fault(460, body=HTML, acts=True), id="460"),
+    pytest.param(Fault(499, body={"error": {"code": 499, "status": "CANCELLED"}}, acts=True), id="499-json"),
     pytest.param(Fault(502, body=HTML), id="502-before"),
     pytest.param(Fault(504, body=HTML, acts=True), id="504"),
     pytest.param(Fault(520, body=HTML, acts=True), id="520"),
@@ -102,6 +109,7 @@ DOUBTS = [
     pytest.param(Fault(body={"job_id": " "}, acts=True), id="blank-job-id"),
     pytest.param(Fault(body={"job_id": "job-\ud800"}, acts=True), id="surrogate-job-id"),
     pytest.param(Fault(body={"job_id": "x" * 501}, acts=True), id="endless-job-id"),
+    pytest.param(Fault(body={"job_id": 10**501}, acts=True), id="endless-number"),
     pytest.param(Fault(body=b'["job-1"]', acts=True), id="no-object"),
     pytest.param(Fault(body=HTML, acts=True), id="html"),
     pytest.param(Fault(202, acts=True), id="empty"),

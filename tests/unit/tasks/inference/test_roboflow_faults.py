@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +26,10 @@ from tasks.domain.errors import (
     SubmissionUnknown,
 )
 from tasks.domain.video import SignedUrl
+from tasks.inference.answers import Discretion
 from tasks.inference.base import LocalVideo
 from tasks.inference.roboflow import RoboflowClient
+from tasks.inference.transfer import put_file
 from tests.contracts.inference_samples import MODEL, SPEC, assert_discreet, job_of, left_in
 from tests.scripted_service import KEY, MARK, Fault, ScriptedService
 from tests.unit.tasks.inference.roboflow_client import client
@@ -150,6 +156,63 @@ async def test_a_moved_result_is_followed_without_the_key(
     service.script("result", Fault(307, (("Location", f"/bucket/elsewhere?sig={MARK}"),)))
     await backend.download(SignedUrl(f"{service.base_url}/bucket/r?sig=1", None), tmp_path / "r.json")
     assert ["/bucket/r?sig=1", f"/bucket/elsewhere?sig={MARK}"] == [asked.target for asked in service.asked]
+
+
+def drip(parts: Iterable[bytes]) -> Callable[[StreamReader, StreamWriter], Awaitable[None]]:
+    """A server that answers every request bit by bit, each sooner than a client would give up waiting for one."""
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    return serve
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [OK, *[b"X-More: to come\r\n"] * 900],
+        [b"HTTP/1.1 100 Continue\r\n\r\n"] * 900,
+        [OK + b"Content-Length: 900\r\n\r\n{", *[b" "] * 898, b"}"],
+    ],
+    ids=["headers", "interim", "body"],
+)
+async def test_an_answer_that_drips_holds_nobody_up(parts: list[bytes], tmp_path: Path) -> None:
+    """Each byte comes in time, the whole never would: a doubt for a submission, and later for all else."""
+    server = await asyncio.start_server(drip(parts), "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        backend = RoboflowClient(url, SecretStr(KEY), timeout=httpx.Timeout(0.2, pool=None))
+        with pytest.raises(SubmissionUnknown):
+            await job_of(backend)
+        with pytest.raises(ServiceUnavailable):
+            await backend.check("job-1")
+        with pytest.raises(ServiceUnavailable, match="too slow"):
+            await backend.download(SignedUrl(f"{url}/r.json?sig={MARK}", None), tmp_path / "r.json")
+        await backend.aclose()
+    assert left_in(tmp_path) == []
+
+
+async def test_a_bucket_that_takes_a_file_too_slowly_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is submitted; the video is tried again."""
+    monkeypatch.setattr("tasks.inference.transfer.SLOWEST", 1 << 30)
+    (tmp_path / "clip.mp4").write_bytes(b"abc")
+    server = await asyncio.start_server(drip([OK, *[b"X-More: to come\r\n"] * 900]), "127.0.0.1", 0)
+    async with server, httpx.AsyncClient(timeout=0.2, trust_env=False) as bucket:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/u?sig={MARK}"
+        with pytest.raises(ServiceUnavailable, match=r"clip\.mp4: too slow"):
+            await put_file(bucket, url, tmp_path / "clip.mp4", Discretion(SecretStr(KEY)), 0.6)
 
 
 # --- files -----------------------------------------------------------------------------------

@@ -26,14 +26,15 @@ def test_any_value_has_a_reading(value: object) -> None:
     assert failure_code(value) in ("", value)
 
 
-@pytest.mark.parametrize("value", [True, False, 1.0, -1, "-1", "", "one", "1.0", "²", "٣", None, [], {}])
+@pytest.mark.parametrize("value", [True, False, 1.0, -1, "-1", "", "one", "1.0", "²", "٣", 10**9, None, [], {}])
 def test_what_is_no_status(value: object) -> None:
     """A job is never done, running or failed by accident."""
     assert job_status(value) is None
 
 
 @pytest.mark.parametrize(
-    ("value", "known"), [("a-b", "a-b"), (" x ", "x"), (7, "7"), (True, ""), (None, ""), ("", ""), (1.5, "")]
+    ("value", "known"),
+    [("a-b", "a-b"), (" x ", "x"), (7, "7"), (True, ""), (None, ""), ("", ""), (1.5, ""), (10**501, "")],
 )
 def test_what_is_a_job_id(value: object, known: str) -> None:
     """Text and whole numbers name a job."""
