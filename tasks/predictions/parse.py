@@ -30,6 +30,8 @@ from tasks.predictions.whole_frames import EmbeddingReader, LabelMapReader, Labe
 
 _FrameIndex = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
+# A whole video's times against those at its average frame rate.
+_MOST_UNEVEN = 5.0
 _FRAME_KEYS = ("frame_offset", "frame_offsets")
 _TIME_KEYS = ("time_offset", "time_offsets")
 _NO_MODELS = frozenset({*_FRAME_KEYS, *_TIME_KEYS, "time", "inference_id", "visualization"})
@@ -72,7 +74,7 @@ def parse_results(
         tasks: Project slug of a model -> its kind. Models that are not in it, or are ``NONE``,
             are recognised by their first frame that tells.
         video_fps: Frame rate of the video. Times are derived from it where the service gave
-            none, or gave times that go back; without it those are NaN.
+            none, or gave times that go back or are no seconds; without it those are NaN.
 
     Raises:
         ResultInvalid: It is no results JSON (an empty object, a job's status, an error, a web
@@ -177,7 +179,7 @@ def _not_results(top: Members) -> ResultInvalid:
 
 
 def _times(top: Members, frame_index: Int64, video_fps: float | None) -> NDArray[np.float64]:
-    """Times as given; derived where they are missing or, if they ever go back, altogether."""
+    """Times as given; derived where they are missing or, if they cannot be this video's seconds, altogether."""
     derived = frame_index / video_fps if video_fps else np.full(len(frame_index), np.nan)
     key, numbers = _numbers(top, _TIME_KEYS, float | None)
     if numbers is None:
@@ -187,9 +189,16 @@ def _times(top: Members, frame_index: Int64, video_fps: float | None) -> NDArray
         raise ResultInvalid(f"{key} has {len(given)} entries, but there are {len(frame_index)} frame offsets")
     finite = np.isfinite(given)
     # Broken timestamps in a video: times that go back are no times to go by.
-    if (np.diff(given[finite]) < 0).any():
+    if (np.diff(given[finite]) < 0).any() or _of_another_unit(given[finite], derived[finite]):
         return derived
     return np.where(finite, given, derived)
+
+
+def _of_another_unit(given: NDArray[np.float64], derived: NDArray[np.float64]) -> bool:
+    """Whether times are milliseconds, ticks or frame numbers, or all the same: no frame rate varies by that much."""
+    if len(given) < 2 or np.isnan(derived[0]):
+        return False
+    return not 1 / _MOST_UNEVEN < (given[-1] - given[0]) / (derived[-1] - derived[0]) < _MOST_UNEVEN
 
 
 def _read_model(model: str, frames: list[msgspec.Raw], task: TaskType | None) -> ModelPredictions:

@@ -53,6 +53,14 @@ def test_results_of_other_frames_than_were_asked_for_are_refused(index: Sequence
         check_coverage(inferred(index), video(25), 5)
 
 
+@pytest.mark.parametrize("unit", [1000, 1 / 25, 0])
+def test_times_in_another_unit_do_not_hide_another_number_of_frames(unit: float) -> None:
+    """They look like a variable rate, of which any number is right."""
+    index = range(0, 250, 25)
+    with pytest.raises(ResultInvalid, match="5 a second of this video are about"):
+        check_coverage(inferred(index, [one * unit for one in index]), video(250), 5)
+
+
 def test_another_rate_than_was_asked_for_is_refused() -> None:
     """One frame a second for five, over ten seconds and over an hour; and five for one."""
     for frames in (250, 90_000):

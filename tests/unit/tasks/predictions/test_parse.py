@@ -54,6 +54,16 @@ def test_times_that_nothing_tells_are_not_a_number() -> None:
     assert np.isnan(parsed({"frame_offset": [0, 6], "cars": [None, None]}).time_s).all()
 
 
+@pytest.mark.parametrize("factor", [1000, 24, 24_000, 0, 1 / 60], ids=["ms", "frames", "ticks", "nothing", "minutes"])
+def test_times_in_another_unit_are_not_used(factor: float) -> None:
+    """What the frame rate rules out for seconds is no time to go by; an uneven rate is."""
+    wrong = results(None, None, None, time_offset=[0, 0.25 * factor, 0.5 * factor])
+    assert [0, 0.25, 0.5] == parsed(wrong, video_fps=24).time_s.tolist()
+    uneven = results(None, None, None, time_offset=[3600, 3600.01, 3602])
+    assert [3600, 3600.01, 3602] == parsed(uneven, video_fps=24).time_s.tolist()
+    assert [0, 250, 500] == parsed(results(None, None, None, time_offset=[0, 250, 500])).time_s.tolist()
+
+
 def test_times_that_go_back_are_not_used() -> None:
     """A video with broken timestamps gets times from its frame rate instead."""
     assert [0.0, 0.25, 0.5] == parsed(
