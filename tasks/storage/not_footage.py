@@ -19,8 +19,10 @@ from tasks.storage.globs import compile_glob
 
 # Folders of Windows, macOS, Linux, Android and NAS that hold what was deleted, or pictures of videos.
 SYSTEM_FOLDERS = (
-    *("$RECYCLE.BIN", "RECYCLER", "Recycled", "System Volume Information", "$Extend", "FOUND.000"),
+    *("$RECYCLE.BIN", "RECYCLER", "Recycled", "System Volume Information", "$Extend"),
+    *(f"FOUND.{number:03}" for number in range(10)),
     *("lost+found", "LOST.DIR", "__MACOSX", "Network Trash Folder", "Temporary Items", "Recycle Bin", "RecycleBin"),
+    "files_trashbin",
     *(
         "@eaDir",
         "#recycle",
@@ -32,7 +34,7 @@ SYSTEM_FOLDERS = (
         "@Transcode",
         "~snapshot",
     ),
-    *("thumbnails", "thumbs"),
+    *("thumbnails", "thumbnail", "thumbs", "THMBNL"),
 )
 # What browsers, download managers and sync clients put behind the name of a file that is not whole yet.
 UNFINISHED_SUFFIXES = (
@@ -40,7 +42,8 @@ UNFINISHED_SUFFIXES = (
     *(".aria2", ".!ut", ".!qb", ".bc!", ".unfinished", ".incomplete", ".uploading", ".upload", "~"),
 )
 
-_HIDDEN = re.compile(r"(?:^|(?<=/))\.[^/]+")
+# The second is of files that office programs put beside an open one.
+_HIDDEN = re.compile(r"(?:^|(?<=/))(?:\.|~\$)[^/]+")
 _SYSTEM = re.compile(rf"(?:^|(?<=/))(?:{'|'.join(map(re.escape, SYSTEM_FOLDERS))})(?=/)", re.IGNORECASE)
 
 
@@ -52,17 +55,22 @@ def not_footage(key: str, include: Sequence[str], prefix: str = "") -> str:
         prefix: What the source itself names of the key, up to the middle of a name.
 
     Returns:
-        ``hidden`` (it, or a folder it is in, begins with a dot), ``system`` (in a recycle bin, a
+        ``hidden`` (it, or a folder it is in, begins with a dot or ``~$``), ``system`` (in a recycle bin, a
         folder of thumbnails or another of a system's own), ``unfinished`` (a part of a file), or "".
     """
     named = key.partition("/")[0] if prefix else ""
     for reason, pattern in (("hidden", _HIDDEN), ("system", _SYSTEM)):
         if any(part != named and not _names(include, part) for part in pattern.findall(key)):
             return reason
-    name = key.rpartition("/")[2]
-    if name.lower().endswith(UNFINISHED_SUFFIXES) and has_video_suffix(_without_ending(name)):
-        return "" if any(glob.lower().endswith(UNFINISHED_SUFFIXES) for glob in include) else "unfinished"
+    if any(part != named and _is_unfinished(part) for part in key.split("/")):
+        named_so = any(piece.lower().endswith(UNFINISHED_SUFFIXES) for glob in include for piece in glob.split("/"))
+        return "" if named_so else "unfinished"
     return ""
+
+
+def _is_unfinished(name: str) -> bool:
+    """Tell whether it is a part of a file by its name, or the folder that a browser keeps one in."""
+    return name.lower().endswith(UNFINISHED_SUFFIXES) and has_video_suffix(_without_ending(name))
 
 
 def _names(globs: Sequence[str], part: str) -> bool:
