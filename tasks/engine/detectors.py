@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.domain.predictions import TaskType
 from tasks.engine.geometry import Floats, Image, letterbox, place, stretch, suppressed
-from tasks.engine.layouts import Candidates, Layout, Outputs, Pixels, Signature
+from tasks.engine.layouts import MOST_AS_SCORE, Candidates, Layout, Outputs, Pixels, Signature
 from tasks.engine.onnx_session import FrameNotInferred, OnnxSession
 from tasks.engine.recognise import recognise, sample_picture
 
@@ -94,6 +94,8 @@ class Detector:
     def _require_sense(self, found: Candidates) -> None:
         if not np.isfinite(found.boxes).all():
             raise FrameNotInferred("the model gave boxes without end")
+        if found.scores.size and found.scores.max() > MOST_AS_SCORE:
+            raise FrameNotInferred("the model gave scores above 1, which are no probabilities")
         if found.classes.size and not 0 <= found.classes.min() <= found.classes.max() < len(self.classes):
             raise FrameNotInferred(f"the model gave a class beyond its {len(self.classes)} names")
 

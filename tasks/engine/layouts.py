@@ -17,6 +17,7 @@ Background = Literal["none", "first", "last"]
 Pixels = Literal["raw", "unit", "imagenet"]
 # Boxes in 0..1 may reach a little beyond the picture; boxes in pixels all within two of them are none.
 MOST_AS_SHARE = 1.5
+MOST_AS_SCORE = 1.01  # rounding of a half-precision 1
 LAYOUT_HINT = 'export it anew, or add the metadata entry "layout": "end-to-end", "all-anchors" or "rt-detr"'
 
 
@@ -108,9 +109,12 @@ def read_rtdetr_scores(outputs: Outputs, threshold: float, *, size: tuple[int, i
 
 
 def read_rtdetr_best(outputs: Outputs, threshold: float, *, size: tuple[int, int]) -> Candidates:
-    """One output [1, Q, 6]: centred boxes in 0..1, score, class."""
-    rows = next(iter(outputs.values()))[0]
-    rows = rows[rows[:, 4] >= threshold]
+    """One output [1, Q, 6]: centred boxes in 0..1, score, class.
+
+    Raises:
+        ModelInvalid: The last two are no score and class.
+    """
+    rows = _scored(outputs, threshold)
     return Candidates(corners(rows) * np.array(size * 2, np.float64), rows[:, 4], rows[:, 5].astype(np.intp))
 
 
@@ -131,15 +135,24 @@ def read_end_to_end(outputs: Outputs, threshold: float) -> Candidates:
 
     Raises:
         ModelInvalid: The boxes are shares of the picture: another layout, which would look like finding nothing.
+            Or the last two numbers are no score and class.
     """
-    rows = next(iter(outputs.values()))[0]
-    rows = rows[rows[:, 4] >= threshold]
+    rows = _scored(outputs, threshold)
     if len(rows) and np.abs(rows[:, :4]).max() <= MOST_AS_SHARE:
         raise ModelInvalid(
             "the model's boxes are shares of the picture and not pixels, as those of end-to-end YOLO are",
             hint=LAYOUT_HINT,
         )
     return Candidates(rows[:, :4].astype(np.float64), rows[:, 4], rows[:, 5].astype(np.intp))
+
+
+def _scored(outputs: Outputs, threshold: float) -> Floats:
+    """The rows of six at or above the threshold."""
+    rows: Floats = next(iter(outputs.values()))[0]
+    rows = rows[rows[:, 4] >= threshold]
+    if len(rows) and np.isfinite(rows).all() and (rows[:, 5] != np.rint(rows[:, 5])).any():
+        raise ModelInvalid("the model's rows do not end with a score and a class", hint=LAYOUT_HINT)
+    return rows
 
 
 def _several(boxes: Floats, scores: Floats, threshold: float, size: tuple[int, int]) -> Candidates:

@@ -62,13 +62,17 @@ def _sha256(path: Path) -> str:
 
 def _beside(model: Path, location: str) -> Path:
     shown, folder = printable(location), model.parent.resolve()
-    path = (folder / location).resolve()
+    try:
+        path = (folder / location).resolve()
+        is_there = path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        path, is_there = folder, False
     if PurePosixPath(location).is_absolute() or not path.is_relative_to(folder):
         raise ModelInvalid(
             f"{model.name} reads its weights from {shown!r}, which is outside of the model's folder",
             hint="export it with its weights in a file beside it, or in one file",
         )
-    if not path.is_file():
+    if not is_there:
         raise ModelInvalid(
             f"{model.name} reads its weights from {shown!r} beside it, which is not there",
             hint=f"copy it into {printable(str(folder))} under that name",

@@ -18,6 +18,7 @@ from tasks.domain.errors import ModelInvalid
 from tasks.engine.geometry import MOST_CANDIDATES, Boxes, Floats, overlap
 from tasks.engine.layouts import (
     LAYOUT_HINT,
+    MOST_AS_SCORE,
     MOST_AS_SHARE,
     Background,
     Candidates,
@@ -40,6 +41,7 @@ Ask = Callable[[Pixels], Outputs | None]
 # Strides of the feature maps that YOLO heads look at: the usual ones, P2 and P6 models.
 _STRIDES = ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64))
 _UINT8 = "tensor(uint8)"
+_NOTHING = ("no-object", "no_object", "no object", "background", "n/a")  # DETR's last slot, if it has a name
 _END_TO_END, _ALL_ANCHORS, _RT_DETR = "end-to-end", "all-anchors", "rt-detr"
 _PATCH = 8  # a patch of the test picture is an eighth of its side
 _PLACES = (0.3, 0.5, 0.7)  # further from the left and the top than a patch is wide
@@ -85,7 +87,9 @@ def _known(signature: Signature, names: Sequence[str], size: tuple[int, int], as
             read = partial(read_detr, size=size, background=background)
             return Layout("RF-DETR", "stretch", "imagenet", False, read)
         # Without a slot for the background: DETR itself has one, and other pixels.
-        case {"pred_boxes": (1, a, 4), "logits": (1, b, slots)} if a == b and slots == len(names) and not raw:
+        case {"pred_boxes": (1, a, 4), "logits": (1, b, slots)} if (
+            a == b and slots == len(names) and names[-1].lower() not in _NOTHING and not raw
+        ):
             read = partial(read_detr, size=size, background="none", boxes="pred_boxes", logits="logits")
             return Layout("RT-DETR", "stretch", "unit", False, read)
         case _ if len(found) == 1 and not raw:
@@ -163,16 +167,16 @@ class _SingleOutput:
         """A box, a score and a class in each row: which box, and are there still several for one object?"""
         if told and "layout" in self.signature.metadata:
             return self._six(told)
-        rows = self._speaking()
-        if not len(rows):
-            if every and not told:
-                raise self._doubt("the model sees nothing in a test picture that would tell which")
-            return self._six(told or _END_TO_END)
-        boxes, kinds = rows[:, :4], rows[:, 5]
+        rows, kinds = self._speaking(), self._boxed()[:, 5]
         if not (kinds == np.rint(kinds)).all():
             if told == _RT_DETR and self.classes == 2:
                 return self._rt_detr_scores()
             raise self._doubt("the last column holds no classes")
+        if not len(rows):
+            if every and not told:
+                raise self._doubt("the model sees nothing in a test picture that would tell which")
+            return self._six(told or _END_TO_END)
+        boxes = rows[:, :4]
         shares = bool(np.abs(boxes).max() <= MOST_AS_SHARE)
         ordered = bool((boxes[:, 2:] - boxes[:, :2] >= (-0.01 if shares else -1.0)).all())
         if shares and (told == _RT_DETR or not ordered) and (boxes[:, 2:] >= 0).all():
@@ -200,13 +204,18 @@ class _SingleOutput:
         return self.classes == 1 and bool(len(rows)) and not rows[:, 5].any()
 
     def _speaking(self) -> Floats:
-        """The rows of the answer that hold a box with a score; none where there is no (sensible) answer."""
+        """The rows of the answer that hold a box with a score."""
+        rows = self._boxed()
+        return rows[rows[:, 4] > 0]
+
+    def _boxed(self) -> Floats:
+        """The rows of the answer that hold a box; none where there is no (sensible) answer."""
         rows: Floats = np.zeros((0, 6), np.float32)
         if self.answer is not None:
             values = next(iter(self.answer.values()))
             if values.ndim == 3 and values.shape[2] == 6 and np.isfinite(values).all():
                 rows = values[0]
-        return rows[(rows[:, 4] > 0) & rows[:, :4].any(axis=1)]
+        return rows[rows[:, :4].any(axis=1)]
 
 
 def _crowded(rows: Floats) -> bool:
@@ -228,11 +237,12 @@ def _require_sense(layout: Layout, signature: Signature, names: Sequence[str], s
         return  # a frame like this one will be told
     try:
         found = layout.read(answer, 1e-6)
+        negative = layout.read in (read_yolov8, read_yolov5) and layout.read(answer, -np.inf).scores.min() < -0.01
     except (ModelInvalid, ValueError, IndexError) as error:
         raise signature.refusal(
             f"taken for {layout.name}, its outputs do not fit together: {error}", LAYOUT_HINT
         ) from None
-    if reason := _nonsense(found, len(names), max(size)):
+    if reason := "gives scores below 0" if negative else _nonsense(found, len(names), max(size)):
         raise signature.refusal(f"taken for {layout.name}, the model {reason} in a test picture", LAYOUT_HINT)
 
 
@@ -240,7 +250,7 @@ def _nonsense(found: Candidates, classes: int, side: int) -> str:
     """What is wrong with what a model found, in words, or ""."""
     if not len(found.boxes):
         return ""
-    if found.scores.max() > 1.01:
+    if found.scores.max() > MOST_AS_SCORE:
         return f"gives scores up to {found.scores.max():.3g}, which are no probabilities,"
     if not 0 <= found.classes.min() <= found.classes.max() < classes:
         return f"gives classes beyond its {classes} names"

@@ -74,7 +74,9 @@ def test_missing_weights_are_named(parted: Path) -> None:
         assert str(parted.parent) in caught.value.hint
 
 
-@pytest.mark.parametrize("location", ["../w.bin", "/etc/hostname", "a/../../w.bin", "link/w.bin", ""])
+@pytest.mark.parametrize(
+    "location", ["../w.bin", "/etc/hostname", "a/../../w.bin", "link/w.bin", "", "a\0b", "x" * 5000]
+)
 def test_weights_outside_of_the_models_folder_are_refused(location: str, tmp_path: Path) -> None:
     """A model file that somebody sent reads nothing else of the machine."""
     folder = tmp_path / "models"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.domain.errors import ModelInvalid
 from tasks.engine.detectors import load_detector
+from tasks.engine.onnx_session import FrameNotInferred
 from tests.onnx_models import constant_model
 from tests.unit.tasks.engine.found_dogs import CELLS, DOG, DOG_SHARES, FOUND, IMAGE, detr, end_to_end, yolov8, zeros
 
@@ -133,6 +134,13 @@ def test_rt_detr_with_a_score_for_each_class(tmp_path: Path) -> None:
         ({"output0": rows((*DOG, 0.75, 1))}, {}, "neither corners in pixels nor"),
         ({"output0": rows((*CORNERS, 0.75, 0.5))}, {}, "holds no classes"),
         ({"output0": rows((*DOG, 0.25, 0.75), count=CELLS)}, {}, "holds no classes"),
+        ({"output0": rows((*CORNERS, 0, 0.75))}, {}, "holds no classes"),  # the class comes before the score
+        ({"output0": yolov8() - np.float32([[0]] * 4 + [[0.5]] * 2)}, {}, "scores below 0"),  # no sigmoid
+        (
+            {"pred_boxes": zeros(1, 9, 4), "logits": zeros(1, 9, 2)},
+            {"names": '["dog", "no-object"]'},
+            "no known layout",
+        ),
         ({"output0": zeros(1, 8400, 6)}, {}, "sees nothing"),
         ({"output0": zeros(1, CELLS, 6)}, {}, "sees nothing"),
         ({"output0": rows((*CORNERS, 0.75, 2))}, {}, "beyond its 2 names"),
@@ -164,3 +172,18 @@ def test_boxes_that_turn_out_to_be_shares_are_no_silence(tmp_path: Path) -> None
     detector = load_detector(path)
     with pytest.raises(ModelInvalid, match="shares of the picture"):
         detector.layout.read({"output0": rows((*DOG_SHARES, 0.75, 1))}, 0.5)
+
+
+def test_what_turns_out_to_be_no_score_and_class_is_no_detection(tmp_path: Path) -> None:
+    """A model whose rows end with class and score, and that saw nothing in the test picture, fails when it does."""
+    detector = load_detector(constant_model(tmp_path / "m.onnx", {"output0": zeros(1, 300, 6)}))
+    with pytest.raises(ModelInvalid, match="do not end with a score and a class"):
+        detector.layout.read({"output0": rows((*CORNERS, 1, 0.75))}, 0.5)
+
+
+def test_scores_that_are_no_probabilities_are_no_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the test picture gave, a frame with a score of 3 is not one with a sure thing."""
+    detector = load_detector(constant_model(tmp_path / "m.onnx", {"output0": yolov8()}))
+    monkeypatch.setattr(detector._session, "run", lambda _: {"output0": yolov8() * np.float32(4)})
+    with pytest.raises(FrameNotInferred, match="no probabilities"):
+        detector.detect(IMAGE)
