@@ -91,6 +91,9 @@ class BoundedProtocol(H11Protocol):
         """Follow how far the request is."""
         before = self.cycle
         super().handle_events()
+        # Of two lengths a proxy in front may go by the other: what seems to come next may be part of this one.
+        if self.cycle is not None and {b"content-length", b"transfer-encoding"} <= {name for name, _ in self.headers}:
+            self.cycle.keep_alive = False
         if self.cycle is None or self.cycle.response_complete:
             return  # the time for the head goes on, whatever came
         if not self.cycle.more_body:

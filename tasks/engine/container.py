@@ -25,7 +25,7 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,m4v,
 MOST_PIXELS = 8192 * 4320
 _MOST_STREAMS = 64
 _OPTIONS = {"format_whitelist": _FORMATS, "max_pixels": str(MOST_PIXELS), "max_streams": str(_MOST_STREAMS)}
-# A track with less than a tenth of the frames of another holds thumbnails, not the film.
+# A track with less than a tenth of the frames of another, or with one where another has more, holds thumbnails.
 _FEW = 10
 _PACKETS_TO_TELL = 500
 # An index that is empty but says that it lists so many was given up for want of memory; of fewer, it is damaged.
@@ -195,7 +195,7 @@ def _film_track(container: Any, file: BinaryIO, structure: Structure, size: int)
     else:
         frames = _frames_at_start(file, tracks, structure, size)
     most = max(frames.values())
-    return next(number for number in tracks if frames[number] * _FEW >= most)
+    return next(number for number in tracks if frames[number] * _FEW >= most and (frames[number] > 1 or most <= 1))
 
 
 def _frames_at_start(file: BinaryIO, tracks: list[int], structure: Structure, size: int) -> dict[int, int]:

@@ -94,6 +94,19 @@ def trickling(client: socket.socket, piece: bytes) -> Iterator[None]:
     yield
 
 
+def test_a_request_of_two_lengths_is_the_last_of_its_connection(app: FastAPI) -> None:
+    """What a proxy in front takes for the rest of its body is answered to nobody."""
+    two = b"PUT /body HTTP/1.1\r\nHost: x\r\nContent-Length: 43\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with listening(app) as where, socket.create_connection(where) as client:
+        client.settimeout(60)
+        client.sendall(two + b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        said = b""
+        while piece := client.recv(65536):
+            said += piece
+    assert 1 == said.count(b"HTTP/1.1 ")
+    assert said.endswith(b"taken")
+
+
 @pytest.mark.usefixtures("hasty")
 class TestTime:
     def test_half_a_head_is_given_up(self, app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from deployments.services.bodies import BodyTooLarge, BodyTooSlow, read_whole
@@ -68,13 +69,14 @@ async def read_body(request: Request, shape: type[Body]) -> Body:
     Raises:
         InputInvalid: It is larger, not JSON, or not of this shape. The message names the
             field but never repeats its value, which may be a signed URL.
+        HTTPException: It did not end in time, which says nothing about what it asks for.
     """
     try:
         body = await read_whole(request, _MAX_BODY)
     except BodyTooLarge:
         raise InputInvalid("the request body is larger than 1 MiB") from None
     except BodyTooSlow:
-        raise InputInvalid("the request body did not end in time") from None
+        raise HTTPException(408, "the request body did not end in time") from None
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:

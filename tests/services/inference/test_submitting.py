@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from deployments.services import bodies
 from deployments.services.inference.protocol import Order
 from deployments.services.inference.service import Service
+from tasks.domain.errors import ServiceUnavailable
+from tasks.inference.acceptance import taken_job
+from tasks.inference.answers import Answer, Discretion
 from tasks.storage.loopback import file_url_secret, sign_file_url
 from tests.services.inference.api_calls import BASE, OIDV4, SORTING, claimed, put_upload, upload_url, video_job
 from tests.services.inference.conftest import API_KEY, TurnableClock
@@ -53,6 +59,23 @@ class TestSubmitting:
         request = claimed(service).request
         assert list(request.models) == ["sorting", "oidv4"]
         assert request.confidence is None
+
+    async def test_a_body_that_does_not_end_says_nothing_about_the_job(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """408, in words that a client takes for "again later" and not for a refusal of the video."""
+        monkeypatch.setattr(bodies, "_BODY_WITHIN_S", 0.01)
+
+        async def halves() -> AsyncIterator[bytes]:
+            yield b'{"input_url": "https://bucket.test/a'
+            await anyio.sleep(0.2)
+            yield b'.mp4"}'
+
+        response = await client.post("/videoinfer/", content=halves())
+        assert 408 == response.status_code
+        answer = Answer(response.status_code, response.headers, response.content)
+        with pytest.raises(ServiceUnavailable):
+            taken_job("submitting", answer, Discretion(SecretStr(API_KEY)), datetime.now(UTC))
 
     @pytest.mark.parametrize("fps", [0, -1, 1e-7, 5e-324, 0.0009, 120.5, 1e400, -1e400, float("nan"), "5", None, True])
     async def test_a_frame_rate_that_cannot_be_is_refused(self, client: httpx.AsyncClient, fps: Any) -> None:

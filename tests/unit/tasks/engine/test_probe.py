@@ -193,6 +193,27 @@ def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
         probe(file)
 
 
+@pytest.mark.parametrize("name", ["short.mov", "short.mkv"])
+@pytest.mark.parametrize("frames", [2, 5, 12])
+def test_a_picture_before_a_short_film_is_not_the_film(tmp_path: Path, name: str, frames: int) -> None:
+    """However few frames a film has, a track of one picture is none beside it."""
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        tracks = {container.add_stream("mjpeg", rate=25): 1, container.add_stream("mpeg4", rate=25): frames}
+        for track in tracks:
+            track.width, track.height = 64, 48
+            track.pix_fmt = "yuvj420p" if track.codec.name == "mjpeg" else "yuv420p"
+        for track, count in tracks.items():
+            for number in range(count):
+                picture = av.VideoFrame(64, 48, track.pix_fmt)
+                picture.pts, picture.time_base = number, Fraction(1, 25)
+                container.mux(track.encode(picture))
+            container.mux(track.encode(None))
+    with path.open("rb") as file:
+        info = probe(file)
+    assert (1, frames, "mpeg4") == (info.track, info.frame_count, info.codec)
+
+
 def test_a_video_without_frames_is_empty(tmp_path: Path) -> None:
     """A container with a video stream and nothing in it is empty."""
     path = tmp_path / "none.avi"
