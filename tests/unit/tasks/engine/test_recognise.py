@@ -135,7 +135,7 @@ def test_rt_detr_with_a_score_for_each_class(tmp_path: Path) -> None:
         ({"output0": rows((*CORNERS, 0.75, 0.5))}, {}, "holds no classes"),
         ({"output0": rows((*DOG, 0.25, 0.75), count=CELLS)}, {}, "holds no classes"),
         ({"output0": rows((*CORNERS, 0, 0.75))}, {}, "holds no classes"),  # the class comes before the score
-        ({"output0": yolov8() - np.float32([[0]] * 4 + [[0.5]] * 2)}, {}, "scores below 0"),  # no sigmoid
+        ({"output0": yolov8() - np.array([[0]] * 4 + [[0.5]] * 2, np.float32)}, {}, "scores below 0"),  # no sigmoid
         (
             {"pred_boxes": zeros(1, 9, 4), "logits": zeros(1, 9, 2)},
             {"names": '["dog", "no-object"]'},
