@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tasks.domain.errors import ReelrouteError, ResultPruned
+from tasks.domain.errors import ReelrouteError, ResultInvalid, ResultPruned
 from tasks.domain.job import DeliveryState, JobState
 from tasks.domain.wording import count_of
 from tasks.ledger.base import JobRecord
@@ -125,7 +125,7 @@ class Router:
             return None, []
         try:
             delivery = prepare(run, job, folder)
-        except ResultPruned as error:
+        except (ResultPruned, ResultInvalid) as error:
             give_up_results(run, job, error)
             return None, []
         except ReelrouteError as error:

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 from tasks.collect import fetch_results, read_results
-from tasks.domain.errors import BudgetSpent, ObjectMissing, ResultInvalid
+from tasks.domain.errors import BudgetSpent, ResultInvalid, ResultPruned
 from tasks.domain.job import JobState
 from tasks.ledger.base import JobRecord
 from tasks.run import Run
@@ -28,7 +28,7 @@ async def adopt_stored(run: Run, job: JobRecord) -> JobRecord | None:
         there = replace(job, result_key=result_key(job.key))
         try:
             await asyncio.to_thread(_check, run, there)
-        except (ResultInvalid, ObjectMissing) as error:
+        except (ResultInvalid, ResultPruned) as error:
             log.warning("%s: stored results are not used: %s", job.video, error.message)
         else:
             return await run.move(job, JobState.SUCCEEDED, result_key=there.result_key)

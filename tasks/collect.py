@@ -186,14 +186,17 @@ def fetch_results(run: Run, job: JobRecord, target: Path) -> None:
     """Put the stored results JSON of a succeeded job into a local file, as the service gave it.
 
     Raises:
-        ResultPruned: Nothing is stored any more.
+        ResultPruned: Nothing is stored any more, whoever removed it.
         ResultInvalid: What is stored is damaged.
         StorageUnavailable: The disk did not take it.
     """
     if not job.result_key:
         raise ResultPruned(f"{job.video}: its results were pruned while another version stood in its place")
     packed = target.with_suffix(".gz")
-    run.results.download(job.result_key, packed)
+    try:
+        run.results.download(job.result_key, packed)
+    except ObjectMissing:
+        raise ResultPruned(f"{job.video}: its stored results are gone ({job.result_key})") from None
     with translated("write", str(target.parent)), gzip.open(packed, "rb") as source, target.open("wb") as out:
         try:
             shutil.copyfileobj(source, out, 1 << 20)

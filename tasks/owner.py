@@ -102,10 +102,19 @@ def work_prefix() -> str:
 
 def dead_work(settings: Settings) -> Iterator[Path]:
     """Work folders of runs of this machine that were killed; machines may share the folder above."""
+    return (folder for folder, is_living in _own_work(settings) if not is_living)
+
+
+def living_work(settings: Settings) -> Iterator[Path]:
+    """Work folders of processes of this machine that are at work."""
+    return (folder for folder, is_living in _own_work(settings) if is_living)
+
+
+def _own_work(settings: Settings) -> Iterator[tuple[Path, bool]]:
     for folder in work_root(settings).glob(f"{_short_machine()}-*-*"):
         pid = folder.name.split("-")[1]
-        if pid.isdigit() and not _runs(int(pid)):
-            yield folder
+        if pid.isdigit():
+            yield folder, _runs(int(pid))
 
 
 def clear_dead_work(settings: Settings) -> None:

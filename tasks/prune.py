@@ -22,7 +22,7 @@ from tasks.domain.errors import InputInvalid, LedgerMissing, LedgerUnusable
 from tasks.kept import named_pipeline
 from tasks.ledger.base import Ledger
 from tasks.ledger.open import open_ledger
-from tasks.owner import dead_work, work_root
+from tasks.owner import dead_work, living_work, work_root
 from tasks.stores import open_results
 
 OLDER_THAN = "90d"
@@ -32,8 +32,9 @@ KEPT = (
     "kept: every job with what was paid for it, results of current versions, "
     "and all about videos that failed, are unknown, in flight or not delivered everywhere"
 )
-# Results that are deleted before the ledger notes it: as many may have to be deleted again after a kill.
-_AT_ONCE = 100
+# Results that are deleted before the ledger notes it and is asked anew, which takes it seconds where it is large:
+# as many may have to be deleted again after a kill.
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +99,25 @@ def prune_all(
         dry_run: Count, and change nothing.
 
     Raises:
-        StorageUnavailable, AccessDenied: The results store does not delete; the ledger still knows what is left there.
+        StorageUnavailable, AccessDenied: The results store does not delete: all else is done, and the ledger still
+            knows what is left there.
     """
     before, home, anybody = now - older_than, settings.home, pipeline is None
     reports = f"????????T??????-{pipeline}-????????.*" if pipeline else "*"
-    work = {*dead_work(settings), *_old(work_root(settings), "*", before)} if anybody else ()
+    living = set(living_work(settings))
+    old_work = (path for path in _old(work_root(settings), "*", before) if path not in living)
     pruned = Pruned(
         history=ledger.prune_history(before, pipeline=pipeline, dry_run=dry_run),
         shards=ledger.prune_shards(before, pipeline=pipeline, dry_run=dry_run),
         uploads=ledger.prune_inbox(before, pipeline=pipeline, dry_run=dry_run),
-        results=_prune_results(ledger, settings, before, pipeline, dry_run=dry_run),
+        results=0,
         reports=_remove(_old(home / "reports", reports, before), dry_run=dry_run),
         logs=_remove(_old(home / "logs", "*", before) if anybody else (), dry_run=dry_run),
-        work=_remove(work, dry_run=dry_run),
+        work=_remove({*dead_work(settings), *old_work} if anybody else (), dry_run=dry_run),
     )
-    return pruned if dry_run else _compacted(ledger, pruned)
+    pruned = pruned if dry_run else _compacted(ledger, pruned)
+    # Last: it may be refused, and all else is done by then.
+    return replace(pruned, results=_prune_results(ledger, settings, before, pipeline, dry_run=dry_run))
 
 
 def prune_now(settings: Settings, *, pipeline: str = "", older_than: str = OLDER_THAN, dry_run: bool = False) -> Pruned:
@@ -146,16 +151,20 @@ def _compacted(ledger: Ledger, pruned: Pruned) -> Pruned:
 
 
 def _prune_results(ledger: Ledger, settings: Settings, before: datetime, pipeline: str | None, *, dry_run: bool) -> int:
-    found = ledger.replaced_results(before, pipeline=pipeline)
-    if found and not dry_run:
-        store = open_results(settings)
-        for start in range(0, len(found), _AT_ONCE):
-            batch = found[start : start + _AT_ONCE]
-            # Deleted first: what a kill or a refusal leaves behind is found again by the next prune.
-            for key in {one.result_key for one in batch}:
-                store.delete(key)
-            ledger.forget_results([one.job_key for one in batch])
-    return len(found)
+    found, count = ledger.replaced_results(before, pipeline=pipeline), 0
+    if dry_run:
+        return len(found)
+    store = open_results(settings)
+    while found:
+        batch = found[:_AT_ONCE]
+        # Deleted first: what a kill or a refusal leaves behind is found again by the next prune.
+        for key in {one.result_key for one in batch}:
+            store.delete(key)
+        ledger.forget_results([one.job_key for one in batch])
+        count += len(batch)
+        # Asked anew: a version may have come back meanwhile, or a copy have taken its results over.
+        found = ledger.replaced_results(before, pipeline=pipeline) if len(found) > len(batch) else []
+    return count
 
 
 def _old(folder: Path, pattern: str, before: datetime) -> Iterator[Path]:

@@ -80,8 +80,7 @@ def select(ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Want
     """
     found = Selection()
     if wanted.route:
-        done = ledger.jobs(pipeline.name, [JobState.SUCCEEDED])
-        found.deliver = [(job.key, wanted.route) for job in done if _is_meant(job, wanted) and job.spec == spec]
+        _take_stored(found, ledger, pipeline, spec, wanted)
         return found
     states = [JobState.FAILED]
     states += [JobState.EXPIRED] if wanted.failed else []
@@ -103,6 +102,17 @@ def select(ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Want
             else:
                 found.deliver.append((key, route))
     return found
+
+
+def _take_stored(found: Selection, ledger: Ledger, pipeline: Pipeline, spec: InferenceSpec, wanted: Wanted) -> None:
+    """Choose stored results to route again; those of versions that were replaced would wait for ever."""
+    for job in ledger.jobs(pipeline.name, [JobState.SUCCEEDED]):
+        if not _is_meant(job, wanted) or job.spec != spec:
+            continue
+        if reason := _obsolete(ledger, pipeline.name, spec, job):
+            found.left_alone[reason] += 1
+        else:
+            found.deliver.append((job.key, wanted.route))
 
 
 def _is_meant(job: JobRecord, wanted: Wanted) -> bool:

@@ -16,7 +16,7 @@ import stamina
 from prefect import get_run_logger, task
 
 from tasks.collect import fetch_results, read_results
-from tasks.domain.errors import LedgerConflict, ReelrouteError, ResultPruned, Retryable, StillProcessing
+from tasks.domain.errors import LedgerConflict, ReelrouteError, ResultInvalid, ResultPruned, Retryable, StillProcessing
 from tasks.domain.job import DeliveryState, Failure, JobState
 from tasks.ledger.base import JobRecord
 from tasks.plan import probe_video
@@ -174,12 +174,12 @@ def _refusal(ended: Receipt | None, delivery: Delivery) -> Trouble | None:
     return _trouble(error) if error else None
 
 
-def give_up_results(run: Run, job: JobRecord, error: ResultPruned) -> None:
-    """Record that a job's results are wanted and gone: it failed, and a replay can take it up again."""
+def give_up_results(run: Run, job: JobRecord, error: ResultPruned | ResultInvalid) -> None:
+    """Record that a job's results are wanted, and gone or damaged: it failed, and a replay can take it up again."""
     with suppress(LedgerConflict):  # somebody else has seen to it
         if run.ledger.claim(job.key, run.owner, run.lease, run.clock()) is not None:
-            to, failure = JobState.FAILED, failure_of("store", error)
-            run.ledger.move(job.key, JobState.SUCCEEDED, to, run.owner, run.clock(), failure=failure)
+            failure = Failure("store", error.code, error.message, error.hint or ResultPruned.default_hint)
+            run.ledger.move(job.key, JobState.SUCCEEDED, JobState.FAILED, run.owner, run.clock(), failure=failure)
     run.ledger.release(job.key, run.owner)
 
 
@@ -188,6 +188,7 @@ def prepare(run: Run, job: JobRecord, folder: Path) -> Delivery:
 
     Raises:
         ResultPruned: The results are not stored any more.
+        ResultInvalid: What is stored is damaged, or not of this job.
         ReelrouteError: The stored results or the video cannot be read (any more).
     """
     raw = folder / f"{job.key}.json"

@@ -14,7 +14,7 @@ from functools import partial
 
 from config.pipeline import Pipeline
 from config.settings import Settings
-from tasks.domain.errors import AccessDenied, LocationMissing, ObjectMissing, ReelrouteError
+from tasks.domain.errors import AccessDenied, CredentialsRefused, LocationMissing, ObjectMissing, ReelrouteError
 from tasks.domain.job import JobState
 from tasks.domain.video import printable
 from tasks.ledger.base import Ledger
@@ -45,12 +45,13 @@ class StoredResults:
         self._store = store
         self._lock = threading.Lock()
         self._is_empty: bool | None = None
+        self._is_told = False
 
     def has(self, job_key: str) -> bool:
-        """Whether there is something under a job's key; False where we may not look, which is told once.
+        """Whether there is something under a job's key; False where the store does not let us know, which is told once.
 
         Raises:
-            StorageUnavailable: The store does not say.
+            StorageUnavailable, CredentialsRefused: The store does not say, of any job.
         """
         with self._lock:
             if self._is_empty is None:
@@ -61,24 +62,28 @@ class StoredResults:
             self._store.stat(result_key(job_key))
         except ObjectMissing:
             return False
+        except CredentialsRefused:
+            raise
         except AccessDenied as error:
-            self._not_allowed(error)
+            self._tell(error)
             return False
         return True
 
     def _looks_empty(self) -> bool:
         try:
             return next(self._store.list(), None) is None
-        except AccessDenied as error:
-            self._not_allowed(error)
-            return True
+        except CredentialsRefused:
+            raise
+        except AccessDenied:  # who may not list may still look at each
+            return False
         except LocationMissing:
             return True
 
-    def _not_allowed(self, error: AccessDenied) -> None:
-        if not self._is_empty:
-            log.warning("results that are stored already cannot be looked for, and are paid again: %s", error.message)
-        self._is_empty = True
+    def _tell(self, error: AccessDenied) -> None:
+        with self._lock:
+            is_told, self._is_told = self._is_told, True
+        if not is_told:
+            log.warning("the results store does not say of each job what it has, which may be paid again: %s", error)
 
 
 def warn_of_earlier_work(

@@ -217,7 +217,7 @@ class ResultInvalid(Permanent):
 
 
 class ResultPruned(Permanent):
-    """The results are not stored any more: the version was replaced for so long that they were pruned."""
+    """The results are not stored any more: pruned with a version that was replaced for long, or removed by hand."""
 
     code = "result_pruned"
     default_hint = "`reelroute replay PIPELINE --failed` asks the service for them, and otherwise pays again"

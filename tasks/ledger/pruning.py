@@ -87,9 +87,13 @@ def replaced(connection: Connection, before: datetime, pipeline: str | None) -> 
 
 
 def _was_replaced(before: datetime) -> ColumnElement[bool]:
-    """Whether a pipeline listed another version later, which was known before a time and has results now."""
+    """Whether a pipeline listed another version later, which was known before a time and has results now.
+
+    One that came back was known before; that it was brought to the routes again tells when.
+    """
     newer, listing, its_video = jobs.alias("newer"), pipeline_jobs.alias("listing"), videos.alias("its_video")
     became_known = and_(moves.c.job_key == newer.c.key, moves.c.subject == JOB, moves.c.before == "")
+    brought = and_(deliveries.c.job_key == newer.c.key, deliveries.c.pipeline == pipeline_jobs.c.pipeline)
     # Hidden from SQLite, which would read every job of the state for each job, rather than a video's by its URI.
     has_results = and_(func.coalesce(newer.c.state, newer.c.state) == JobState.SUCCEEDED, newer.c.result_key != "")
     there = (
@@ -100,6 +104,7 @@ def _was_replaced(before: datetime) -> ColumnElement[bool]:
         .where(listing.c.job_key == newer.c.key, listing.c.pipeline == pipeline_jobs.c.pipeline)
         .where(listing.c.seen_at > pipeline_jobs.c.seen_at)
         .where(exists().where(became_known, moves.c.at < before).correlate(newer))
+        .where(~exists().where(brought, deliveries.c.updated_at >= before).correlate(newer, pipeline_jobs))
     )
     return there.correlate(videos, pipeline_jobs).exists()
 

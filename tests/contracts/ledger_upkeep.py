@@ -155,6 +155,17 @@ class ResultPruneContract:
         assert [] == ledger.replaced_results(NOW + DAY)
         assert [result] == ledger.replaced_results(LATER)
 
+    def test_a_version_that_just_gave_way_to_an_old_one_keeps_them(self, ledger: Ledger) -> None:
+        """Reported by events, it was never listed again meanwhile: the age is of the return, not of what returned."""
+        whole(ledger, A)
+        result = whole(ledger, B, NOW + DAY)
+        listed(ledger, NOW + 99 * DAY, A)
+        ledger.reset_delivery(PIPELINE, A[0], "out", NOW + 99 * DAY)
+        delivered(ledger, A, NOW + 99 * DAY)
+
+        assert [] == ledger.replaced_results(NOW + 50 * DAY)
+        assert [result] == ledger.replaced_results(LATER)
+
     def test_a_version_is_kept_until_a_newer_one_has_results(self, ledger: Ledger) -> None:
         """What the routes show is of the older one until then."""
         whole(ledger, A)

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from tests.clips import write_clip
+from tests.flows.in_process import InProcess
+from tests.scripted_service import KEY as SCRIPTED_KEY
+from tests.scripted_service import ScriptedService
 
 ROOT = Path(__file__).parents[2]
 KEY = "a-key-for-tests"
@@ -130,3 +133,21 @@ def lone_yard(tmp_path: Path) -> Yard:
     """An empty yard on a machine where nothing was set up: commands start what they need."""
     (tmp_path / "videos").mkdir()
     return Yard(tmp_path, {"PREFECT_HOME": str(tmp_path / "prefect")})
+
+
+@pytest.fixture
+def in_process(prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+    """A folder with a pipeline and no videos yet."""
+    with ScriptedService() as service:
+        made = InProcess(tmp_path, service)
+        made.videos.mkdir()
+        made.pipeline()
+        settings = {
+            "REELROUTE_HOME": str(made.home),
+            "ROBOFLOW_API_URL": service.base_url,
+            "ROBOFLOW_API_KEY": SCRIPTED_KEY,
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        yield made

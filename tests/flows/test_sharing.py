@@ -23,6 +23,7 @@ from tasks.plan import make_plan
 from tasks.report import Outcome
 from tasks.run import Run
 from tasks.shards import batch_of, split
+from tasks.stored import result_key
 from tests.clips import write_clip
 from tests.rig import Rig
 
@@ -188,3 +189,30 @@ async def test_less_detail_is_one_task_run_and_the_same_work(rig: Rig, monkeypat
                 break
             await asyncio.sleep(0.2)
     assert {f"{VIDEOS} videos"} == names
+
+
+async def test_stored_results_are_taken_over_beside_the_shards(rig: Rig) -> None:
+    """By the run that planned them, and delivered as all others; a damaged one is paid again, by the same run."""
+    first = rig.run()
+    for job in rig.listed(first)[:3]:
+        async with first.holding(job.key) as held:
+            assert held is not None
+            await advance(first, held, wait=True)
+    first.ledger.close()
+    for file in (rig.folder / "home").glob("ledger.db*"):
+        file.unlink()
+    run, outcome = rig.run(), Outcome()
+    rig.listed(run)
+    plan = make_plan(run, 0)
+    assert (2, 3) == (len(plan.todo), len(plan.reuse))
+    run.results.write(result_key(plan.reuse[0]), b"")
+
+    @flow(name="shared", persist_result=False)
+    async def work() -> None:
+        await Sharing(run, plan, outcome, 1, Workers("yard", 0)).infer_all()
+
+    await work()
+
+    assert (6, 2) == (rig.backend.taken, outcome.reused)
+    assert {JobState.SUCCEEDED} == {state for state, _ in states(run)}
+    assert VIDEOS == outcome.delivered["results"] == len(list((rig.out / "results").glob("*.json.gz")))

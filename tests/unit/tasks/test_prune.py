@@ -140,8 +140,9 @@ async def test_what_is_not_stored_any_more_is_not_looked_for(rig: Rig, tmp_path:
 
 
 async def test_a_store_that_does_not_delete_loses_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger still says that the results are there, and the next prune takes them."""
+    """The ledger still says that the results are there, and the next prune takes them; all else is done."""
     run, first, _ = await replaced(rig)
+    report = dated(rig.folder / "home" / "reports" / "20260301T120000-yard-0123abcd.md", NOON)
 
     class Stubborn:
         def delete(self, key: str) -> None:
@@ -151,6 +152,8 @@ async def test_a_store_that_does_not_delete_loses_nothing(rig: Rig, monkeypatch:
         patch.setattr(prune, "open_results", lambda _: Stubborn())
         with pytest.raises(AccessDenied):
             pruned(run)
+    assert not report.exists()
+    assert 1 == len(run.ledger.story(first.key))
     job = run.ledger.job(first.key)
     assert job is not None
     assert job.result_key

@@ -121,6 +121,8 @@ def test_deliveries_of_a_video_that_was_replaced_are_left_alone(rig: Rig) -> Non
 
     assert ([], {"the video was replaced": 1}) == (found.deliver, found.left_alone)
     assert [] == read(run.ledger, "yard")["failures"]
+    by_route = chosen(run, route="lightly")
+    assert ([], {"the video was replaced": 1}) == (by_route.deliver, by_route.left_alone)
 
 
 def test_a_video_that_could_not_be_read_is_looked_at_again(rig: Rig) -> None:

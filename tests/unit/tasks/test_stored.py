@@ -6,11 +6,22 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from config.settings import Settings
 from tasks.choose import Plan
-from tasks.domain.errors import AccessDenied, BudgetSpent, LocationMissing
+from tasks.domain.errors import (
+    AccessDenied,
+    BudgetSpent,
+    CredentialsRefused,
+    LocationMissing,
+    ObjectMissing,
+    ResultInvalid,
+    StorageUnavailable,
+)
 from tasks.domain.job import JobState
 from tasks.infer import Inferred, advance
 from tasks.plan import make_plan
@@ -19,6 +30,8 @@ from tasks.run import Run
 from tasks.storage.base import ObjectInfo
 from tasks.stored import StoredResults, result_key
 from tests.contracts.memory_storage import MemoryStorage
+from tests.emulators.s3 import S3Emulator
+from tests.flows.clouds import enter
 from tests.rig import Rig, results
 
 
@@ -113,17 +126,14 @@ async def test_what_cannot_be_used_after_all_keeps_to_the_budget(rig: Rig) -> No
 
 
 class Counting(MemoryStorage):
-    """A store that counts what it is asked, and may refuse."""
+    """A store that counts what it is asked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
-        self.refuses = False
 
     def stat(self, key: str) -> ObjectInfo:
         self.asked.append(key)
-        if self.refuses:
-            raise AccessDenied("no")
         return super().stat(key)
 
 
@@ -161,11 +171,131 @@ async def test_copies_of_what_is_stored_wait_for_it(rig: Rig) -> None:
     assert set(plan.copies) <= set(plan.reuse)
 
 
-def test_a_store_that_may_not_be_looked_at_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Such as S3 without the right to list, which refuses to say that nothing is there."""
-    store = Counting()
-    store.write("any", b"x")
-    store.refuses = True
+class Refusing(Counting):
+    """A store that may not be listed; what is there can be looked at, what is not is refused, as S3 does it."""
+
+    def __init__(self, error: AccessDenied) -> None:
+        super().__init__()
+        self.error = error
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        raise self.error
+
+    def stat(self, key: str) -> ObjectInfo:
+        try:
+            return super().stat(key)
+        except ObjectMissing:
+            raise self.error from None
+
+
+def test_a_store_that_may_not_be_listed_is_looked_at_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """What it shows is taken over; that it may have more is told once."""
+    store = Refusing(AccessDenied("no"))
+    store.write(result_key("b" * 32), b"x")
     stored = StoredResults(store)
-    assert not any(stored.has(f"{number:032x}") for number in range(3))
-    assert (1, 1) == (len(store.asked), len(caplog.records))
+    assert [False, True, False] == [stored.has(letter * 32) for letter in "abc"]
+    assert (3, 1) == (len(store.asked), len(caplog.records))
+
+
+@pytest.mark.parametrize("error", [CredentialsRefused("expired"), StorageUnavailable("away")])
+async def test_a_store_that_is_out_of_reach_pays_nothing(rig: Rig, error: Exception) -> None:
+    """Neither a plan nor a run goes on without knowing; every video stays planned."""
+    run = await without_its_ledger(rig)
+    plan = planned(rig, run)
+    assert [] == plan.todo
+
+    class Away(MemoryStorage):
+        def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+            raise error
+
+        def stat(self, key: str) -> ObjectInfo:
+            raise error
+
+    run.stored = StoredResults(Away())
+    for ask in (lambda: make_plan(run, 0), lambda: run.stored.has("a" * 32)):
+        with pytest.raises(type(error)):
+            ask()
+    with pytest.raises(type(error)):
+        await inferred(run, plan.reuse)
+    assert 2 == rig.backend.taken
+    assert {JobState.PLANNED} == {job.state for job in run.ledger.jobs("yard")}
+
+
+async def test_stored_results_that_may_not_be_read_are_not_paid_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are there; the video fails for now, with that reason."""
+    run = await without_its_ledger(rig)
+    plan = planned(rig, run)
+
+    def refused(*_: object, **__: object) -> None:
+        raise AccessDenied("the key of the bucket may not be used")
+
+    monkeypatch.setattr(run.results, "download", refused)
+    with pytest.raises(AccessDenied, match="key of the bucket"):
+        await inferred(run, plan.reuse)
+    assert 2 == rig.backend.taken
+    assert {JobState.PLANNED} == {job.state for job in run.ledger.jobs("yard")}
+
+
+async def test_stored_and_sent_results_that_are_both_invalid_end_the_job(rig: Rig) -> None:
+    """It fails once, and later runs neither adopt nor pay it again."""
+    run = await without_its_ledger(rig)
+    plan = planned(rig, run)
+    for key in plan.reuse:
+        run.results.write(result_key(key), b"no gzip")
+    rig.backend.downloads = [b"{}", b"{}"]
+    for key in plan.reuse:
+        with pytest.raises(ResultInvalid):
+            await inferred(run, [key])
+    assert 4 == rig.backend.taken
+
+    later = rig.run()
+    again = planned(rig, later)
+    assert ([], []) == (again.todo, again.reuse)
+    assert {(JobState.FAILED, "result_invalid")} == {
+        (job.state, job.failure.code) for job in later.ledger.jobs("yard") if job.failure
+    }
+
+
+async def test_results_of_another_model_are_not_taken_over(rig: Rig) -> None:
+    """Whoever put them under the job's key: they are checked for the model that the job asks for."""
+    run = await without_its_ledger(rig)
+    plan = planned(rig, run)
+    run.results.write(result_key(plan.reuse[0]), gzip.compress(json.dumps(results(key="other")).encode()))
+    assert [False, True] == [one.reused for one in await inferred(run, plan.reuse)]
+
+
+def test_a_plan_makes_no_folder(rig: Rig) -> None:
+    """Looking for results changes nothing, where nothing was ever run."""
+    run = rig.run()
+    run.ledger.close()
+    shutil.rmtree(rig.folder / "home")
+    seen = preview(run.pipeline, run.spec, run.stores, None, run.clock(), run.settings)
+    assert (0, 2) == (seen.reused, seen.estimate.videos)
+    assert not (rig.folder / "home").exists()
+
+
+@dataclass
+class CloudRig(Rig):
+    """Its results are kept in a cloud."""
+
+    place: str = ""
+
+    def settings(self) -> Settings:
+        return Settings.model_validate({"REELROUTE_HOME": self.folder / "home", "REELROUTE_RESULTS_URL": self.place})
+
+
+async def test_results_in_a_bucket_are_taken_over(
+    rig: Rig, s3: S3Emulator, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A store that starts empty; damaged there, they are paid again and overwritten."""
+    there = CloudRig(rig.folder, rig.backend, rig.clock, place=f"{enter('s3', request, tmp_path).out}results/")
+    assert 2 == len(planned(there, there.run()).todo)
+    run = await without_its_ledger(there)
+    plan = planned(there, run)
+    assert ([], 2) == (plan.todo, len(plan.reuse))
+    run.results.write(result_key(plan.reuse[1]), b"\x1f\x8b\x08")
+    assert [True, False] == [one.reused for one in await inferred(run, plan.reuse)]
+    assert 3 == rig.backend.taken
+    assert results() == json.loads(gzip.decompress(run.results.read(result_key(plan.reuse[1]))))
