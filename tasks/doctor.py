@@ -33,6 +33,7 @@ from tasks.domain.errors import (
 )
 from tasks.domain.predictions import TaskType
 from tasks.domain.video import SignedUrl, VideoRef, printable
+from tasks.domain.wording import count_of
 from tasks.endpoints import endpoint_of, is_private
 from tasks.inference.base import ModelInfo
 from tasks.labelbox_setup import look, open_labelbox
@@ -185,7 +186,8 @@ class _Examination:
             self._found.ok(subject, "list", f"{shown} has {video}")
         else:
             looked = sum(tally.not_taken.values())
-            message = f"{shown} has no video among its first {looked} objects" if looked else f"{shown} is empty"
+            among = f"has no video among its first {count_of(looked, 'object')}"
+            message = f"{shown} {among if looked else 'is empty'}"
             self._found.warn(subject, "list", message, "no_videos")
         return video
 
@@ -243,7 +245,8 @@ class _Examination:
 def _classes(model: ModelInfo) -> str:
     shown = ", ".join(model.classes[:CLASSES_SHOWN])
     more = len(model.classes) - CLASSES_SHOWN
-    return f", {len(model.classes)} classes: {shown}{f' and {more} more' if more > 0 else ''}" if shown else ""
+    count = count_of(len(model.classes), "class", "classes")
+    return f", {count}: {shown}{f' and {more} more' if more > 0 else ''}" if shown else ""
 
 
 def _lightly_task(place: Storage, route: LightlyRoute, model: ModelInfo) -> str:

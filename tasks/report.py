@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -226,21 +225,24 @@ def exit_code(outcome: Outcome, trouble: bool) -> int:
     return max((int(trouble), *(error.exit_code for error in outcome.unscheduled)))
 
 
-def write_report(run: Run, summary: dict[str, Any], text: str) -> Path:
-    """Keep the report as markdown and, beside it, as JSON; return the markdown's path, the summary's ``report``.
+def write_report(run: Run, summary: dict[str, Any], text: str) -> None:
+    """Keep the report as markdown, the summary's ``report``, and beside it as JSON.
 
-    The JSON has the first ``ENTRIES_KEPT`` failures and warnings, and how many more there are.
+    The JSON has the first ``ENTRIES_KEPT`` failures and warnings, and how many more there are. A disk that takes no
+    report costs a warning: what the run did is done, and is told all the same.
     """
-    folder = run.settings.home / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run.started_at:%Y%m%dT%H%M%S}-{run.pipeline.name}-{run.owner[-8:]}.md"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    path = run.settings.home / "reports" / f"{run.started_at:%Y%m%dT%H%M%S}-{run.pipeline.name}-{run.owner[-8:]}.md"
     summary["report"] = str(path)
     shown = {name: summary[name][:ENTRIES_KEPT] for name in ("failures", "warnings")}
     more = {name: len(summary[name]) - len(entries) for name, entries in shown.items()}
     kept = summary | shown | ({"not_shown": more} if any(more.values()) else {})
-    path.with_suffix(".json").write_text(json.dumps(kept, indent=2), encoding="utf-8")
-    return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        path.with_suffix(".json").write_text(json.dumps(kept, indent=2), encoding="utf-8")
+    except OSError as error:
+        summary["report"] = None
+        summary["warnings"].append(f"the report could not be written: {path.parent}: {error.strerror}")
 
 
 def markdown(summary: dict[str, Any]) -> str:

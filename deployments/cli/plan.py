@@ -103,10 +103,10 @@ def show(found: Preview, printer: Printer) -> None:
     table.add_row("to submit", str(estimate.videos))
     table.add_row("frames to infer", f"{estimate.frames:,}")
     table.add_row("video minutes", f"{estimate.minutes:.1f}")
-    table.add_row(
-        "cost", "unknown: set budget.cost_per_1000_frames" if estimate.cost is None else f"{estimate.cost:.2f}"
-    )
+    table.add_row("cost", "unknown" if estimate.cost is None else f"{estimate.cost:.2f}")
     printer.console.print(table)
+    if estimate.cost is None:
+        printer.say("the cost is known with budget.cost_per_1000_frames")
     for minutes, name in found.longest:
         printer.say(f"  {minutes:8.1f} min  {printable(name)}")
     for failure in found.failures:

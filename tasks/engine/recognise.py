@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from tasks.domain.errors import ModelInvalid
+from tasks.domain.wording import count_of
 from tasks.engine.geometry import MOST_CANDIDATES, Boxes, Floats, overlap
 from tasks.engine.layouts import (
     LAYOUT_HINT,
@@ -147,7 +148,9 @@ class _SingleOutput:
                 "this looks like YOLOX or YOLOv6, whose boxes may or may not be decoded; "
                 "export it with decoding and NMS"
             )
-        raise self.signature.refusal(f"the model's output is of no known layout for {self.classes} classes", hint)
+        raise self.signature.refusal(
+            f"the model's output is of no known layout for {count_of(self.classes, 'class', 'classes')}", hint
+        )
 
     def _told(self) -> str:
         """What the metadata says: the entry ``layout``, or what exporters write of themselves; "" if nothing."""

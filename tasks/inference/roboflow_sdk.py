@@ -18,6 +18,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tasks.domain.wording import innermost_reason
+
 REQUEST_TIMEOUT_S = 30
 
 
@@ -49,16 +51,8 @@ def look_up(api_key: str, models: list[list[str]]) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # not JSON, or not of the SDK's liking
         return {"fault": "unreadable", "words": f"{type(error).__name__}: {error}", "model": asked}
     except OSError as error:  # every exception of `requests` is one
-        return {"fault": "unreachable", "words": _reason(error), "model": asked}
+        return {"fault": "unreachable", "words": innermost_reason(error), "model": asked}
     return {"models": found}
-
-
-def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error of the connection that three libraries have wrapped: "Connection refused"."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    said = error.strerror if isinstance(error, OSError) else ""
-    return said or str(error) or type(error).__name__
 
 
 def _describe(project: Any, version: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from tasks.domain.errors import DeliveryFailed
 from tasks.domain.predictions import ModelPredictions, Predictions, TaskType
 from tasks.domain.video import VideoInfo, printable
+from tasks.domain.wording import count_of
 
 _EMBEDDING_HINT = "embeddings are vectors, not annotations: the results route has them, as JSON and as a table"
 
@@ -25,9 +26,9 @@ def require_frames(predictions: Predictions, info: VideoInfo) -> None:
     if index[0] < 0 or (np.diff(index) <= 0).any():
         raise DeliveryFailed("the frame indices of the results are not increasing, so boxes cannot be put on frames")
     if index[-1] >= info.frame_count:
+        ends = count_of(info.frame_count, "frame ends", "frames end")
         raise DeliveryFailed(
-            f"the results speak of frame {index[-1]}, but the video's {info.frame_count} frames end at "
-            f"{info.frame_count - 1}",
+            f"the results speak of frame {index[-1]}, but the video's {ends} at {info.frame_count - 1}",
             hint="the video was replaced after it was inferred, or the service counts frames in another way",
         )
 

@@ -38,6 +38,7 @@ from tasks.domain.errors import (
 )
 from tasks.domain.redaction import redact
 from tasks.domain.video import printable
+from tasks.domain.wording import innermost_reason
 from tasks.sinks.labelbox.patience import AnswerLost, NotThere, Patience, Taken
 
 __all__ = [
@@ -212,7 +213,10 @@ def seconds(header: str | None) -> float | None:
 
 
 def _words(error: Exception) -> str:
-    """What the service says, cut short and without secrets."""
+    """What the service says, or why the connection was lost, cut short and without secrets."""
+    lost = getattr(error, "cause", None) or error.__context__ or error
+    if isinstance(lost, requests.RequestException):
+        return shown(innermost_reason(lost))
     text = getattr(error, "message", None) or str(error)
     return shown(str(text))
 

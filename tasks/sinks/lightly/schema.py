@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tasks.domain.errors import DeliveryFailed, ObjectMissing
+from tasks.domain.wording import count_of
 from tasks.sinks.lightly.names import TASKS, schema_key
 from tasks.sinks.swap import swap
 from tasks.storage.base import Storage
@@ -172,16 +173,18 @@ def _refuse_added(schema: dict[str, Any], task: str, wanted: Mapping[str, Catego
     there = _understood(schema)
     new = [name for name in wanted if name not in there.ids]
     if fixed and new:
+        classes = count_of(len(there.ids), "class", "classes")
         raise DeliveryFailed(
-            f"LightlyOne task {task!r} has probabilities of {len(there.ids)} classes, and {new[0]!r} is none of them",
+            f"LightlyOne task {task!r} has probabilities of {classes}, and {new[0]!r} is none of them",
             hint="choose another task_name: what is stored cannot be made longer",
         )
     for name, category in wanted.items():
         known = there.keypoints.get(name, category.keypoints)
         more = [slot for place, slot in enumerate(category.keypoints) if slot_in(known, slot, place) is None]
         if more:
+            keypoints = count_of(len(known), "keypoint")
             raise DeliveryFailed(
-                f"LightlyOne task {task!r} has {len(known)} keypoints of {name!r}, and {more[0]!r} is none of them",
+                f"LightlyOne task {task!r} has {keypoints} of {name!r}, and {more[0]!r} is none of them",
                 hint="name all keypoints in `keypoints` of the route, in their order, and choose another task_name: "
                 "what is stored cannot be made longer",
             )

@@ -137,7 +137,8 @@ def test_a_report_of_a_hundred_thousand_failures_can_be_opened(rig: Rig) -> None
     summary = summary_of(run) | {"failures": [failure] * 5003, "warnings": ["w"] * 101}
 
     text = markdown(summary)
-    kept = json.loads(write_report(run, summary, text).with_suffix(".json").read_text())
+    write_report(run, summary, text)
+    kept = json.loads(Path(str(summary["report"])).with_suffix(".json").read_text())
 
     assert ([failure] * 5000, {"failures": 3, "warnings": 0}) == (kept["failures"], kept["not_shown"])
     assert (101, 5003) == (len(kept["warnings"]), len(summary["failures"]))  # type: ignore[arg-type]
@@ -267,3 +268,16 @@ def test_the_report_is_kept_for_people_and_machines(rig: Rig) -> None:
     path = Path(str(summary["report"]))
     assert path.read_text().startswith("# yard")
     assert summary == json.loads(path.with_suffix(".json").read_text())
+
+
+def test_a_disk_that_takes_no_report_costs_a_warning(rig: Rig) -> None:
+    """What the run did is done; machines find null, and everybody the reason."""
+    run = rig.run()
+    finish(rig, run)
+    summary = summary_of(run)
+    (run.settings.home / "reports").write_text("a file")
+
+    write_report(run, summary, markdown(summary))
+
+    assert summary["report"] is None
+    assert any("the report could not be written" in str(warning) for warning in summary["warnings"])  # type: ignore[attr-defined]

@@ -19,7 +19,6 @@ from tasks.inference.answers import Discretion
 from tasks.inference.base import ModelInfo
 from tasks.inference.control import _translated, look_up
 from tasks.inference.roboflow import RoboflowClient
-from tasks.inference.roboflow_sdk import _reason
 from tests.contracts.inference_samples import HTML, assert_discreet
 from tests.scripted_service import KEY, MARK, PROJECT, VERSION, Fault, ScriptedService
 
@@ -165,28 +164,6 @@ async def test_nobody_there_is_named() -> None:
         await ask(gone, PLAYERS)
     assert_discreet(caught.value)
     assert caught.value.message.endswith(f"cannot reach {gone.base_url}: Connection refused")
-
-
-def test_the_reason_of_a_lost_connection_is_the_innermost_one() -> None:
-    """Not what three libraries have wrapped around it."""
-    assert "timed out" == _reason(wrapped(TimeoutError("timed out")))
-    assert "Name or service not known" == _reason(wrapped(OSError(-2, "Name or service not known")))
-    assert "Remote end closed connection" == _reason(wrapped(ConnectionResetError("Remote end closed connection")))
-    assert "OSError" == _reason(OSError())
-
-
-def wrapped(inner: OSError) -> BaseException:
-    """An error as `requests` raises it around one of urllib3's."""
-    try:
-        try:
-            raise inner
-        except OSError as error:
-            raise RuntimeError(f"<HTTPConnection at 0x7f>: Failed to establish: {error}") from error
-    except RuntimeError as error:
-        try:
-            raise OSError(f"HTTPConnectionPool(host='h'): Max retries exceeded (Caused by {error!r})")
-        except OSError as outer:
-            return outer
 
 
 def test_a_service_of_our_own_says_which_models_it_has() -> None:

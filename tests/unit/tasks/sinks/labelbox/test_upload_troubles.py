@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -205,6 +206,25 @@ def test_an_unreachable_service_is_told_as_such(workplace: Workplace, server: La
 
     assert "127.0.0.1" in caught.value.message
     assert "LABELBOX_ENDPOINT" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"), [("reset", "Connection reset by peer|Remote end closed"), ("hang", "timed out")]
+)
+def test_a_lost_connection_names_its_reason_alone(
+    server: LabelboxServer, monkeypatch: pytest.MonkeyPatch, trouble: Trouble, reason: str
+) -> None:
+    """Not what three libraries have wrapped around it."""
+    from tasks.sinks.labelbox import sdk
+
+    send = sdk._Adapter.send
+    monkeypatch.setattr(sdk._Adapter, "send", lambda *args, **how: send(*args, **{**how, "timeout": 0.3}))
+    server.faults.plan("organization", trouble, 99)
+
+    with pytest.raises(ServiceUnavailable) as caught:
+        open_box(server, attempts=2).workspace()
+
+    assert re.search(f"failed: ({reason})[^()']*$", caught.value.message), caught.value.message
 
 
 def test_two_processes_at_once_leave_one_of_each_thing(server: LabelboxServer, tmp_path: Path) -> None:
