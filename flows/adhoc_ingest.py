@@ -59,7 +59,7 @@ async def adhoc_ingest(
         lightly_task: Name of the LightlyOne prediction task.
         labelbox: Write Labelbox NDJSON files there.
         limit: Submit at most so many videos; 0 for no limit.
-        wait: Wait for results and deliver them. Without it jobs are submitted, and a run of collect finishes.
+        wait: Wait for results and deliver them. Without it they are left to a later run, or to one of collect.
         dry_run: Only list, estimate frames, minutes and cost, and show them as an artifact; submit nothing.
     """
     form = Form(

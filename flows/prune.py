@@ -8,11 +8,12 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from config.settings import Settings
+from flows.naming import run_name
 from tasks.prune import OLDER_THAN, prune_now
 from tasks.unforeseen import discreet
 
 
-@flow(name="prune", flow_run_name="prune {pipeline}", persist_result=False)
+@flow(name="prune", flow_run_name=run_name, persist_result=False)
 async def prune(pipeline: str = "", older_than: str = OLDER_THAN, dry_run: bool = False) -> dict[str, Any]:
     """Remove history, reports, results of replaced versions and leftovers; no job is forgotten.
 

@@ -20,6 +20,7 @@ from config.schedule import Schedule
 from deployments.cli.deploy import server_url
 from deployments.declared import declared, read_nightly, scheduled_pipelines, with_nightlies, with_switches
 from deployments.register import Target, _values
+from flows.naming import run_name
 from tasks.domain.errors import InputInvalid
 
 ROOT = Path(__file__).parents[3]
@@ -75,6 +76,8 @@ def test_every_parameter_is_described_and_drawn_as_one_field(entrypoint: str) ->
     without = {n for n, p in inspect.signature(flow.fn).parameters.items() if p.default is inspect.Parameter.empty}
     assert without == set(schema.get("required", []))
     assert flow.name.replace("-", "_") == entrypoint.split(".")[1] == flow.fn.__name__
+    # Where there is no pipeline, the name has no gap at its end.
+    assert flow.flow_run_name in (run_name, "{shard}")
 
 
 def test_each_pipeline_with_a_schedule_gets_a_deployment_of_its_own(here: Path) -> None:
