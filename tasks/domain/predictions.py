@@ -71,6 +71,25 @@ class Objects:
     def __len__(self) -> int:
         return len(self.sample)
 
+    def where(self, kept: Bool) -> Objects:
+        """Only the rows that are kept (bool [N]), in their order."""
+        polygons, keypoints = np.diff(self.polygon_start), np.diff(self.keypoint_start)
+        shown = np.repeat(kept, keypoints)
+        return Objects(
+            sample=self.sample[kept],
+            box=self.box[kept],
+            confidence=self.confidence[kept],
+            class_code=self.class_code[kept],
+            track=self.track[kept],
+            polygon=self.polygon[np.repeat(kept, polygons)],
+            polygon_start=np.concatenate(([0], np.cumsum(polygons[kept]))),
+            rle={row: self.rle[old] for row, old in enumerate(np.flatnonzero(kept).tolist()) if old in self.rle},
+            keypoint=self.keypoint[shown],
+            keypoint_class=self.keypoint_class[shown],
+            keypoint_start=np.concatenate(([0], np.cumsum(keypoints[kept]))),
+            gaze=None if self.gaze is None else self.gaze[kept],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:

@@ -214,28 +214,33 @@ def is_upright(inferred: Size, info: VideoInfo) -> bool:
     Raises:
         DeliveryFailed: It is no scaling of either.
     """
+    upright = shown_upright(inferred, info)
+    if upright is None:
+        raise DeliveryFailed(
+            f"the service looked at images of {inferred[0]}x{inferred[1]} pixels, "
+            f"which is no scaling of the video's {info.width}x{info.height}",
+            hint="the results belong to another video, or the service crops or pads frames: boxes cannot be placed",
+        )
+    return upright
+
+
+def shown_upright(inferred: Size, info: VideoInfo) -> bool | None:
+    """Tell whether an image shows the upright or the coded frame; None if it is no scaling of either."""
     coded = (info.width, info.height)
     if inferred in ((0, 0), info.display_size):
         return True
     if inferred == coded:
         return False
-    for frame, upright in ((info.display_size, True), (coded, False)):
-        if _same_shape(inferred, frame):
-            return upright
-    raise DeliveryFailed(
-        f"the service looked at images of {inferred[0]}x{inferred[1]} pixels, "
-        f"which is no scaling of the video's {info.width}x{info.height}",
-        hint="the picture changes its shape in mid-stream, the results belong to another video, or the service crops "
-        "or pads frames: boxes cannot be placed",
-    )
+    shapes = ((info.display_size, True), (coded, False))
+    return next((upright for frame, upright in shapes if same_shape(inferred, frame)), None)
 
 
-def _same_shape(inferred: Size, frame: Size) -> bool:
-    """Tell whether one is the other scaled, up to the rounding of a side."""
-    if 0 in inferred or 0 in frame:
+def same_shape(one: Size, other: Size) -> bool:
+    """Tell whether one is the other scaled, up to the rounding of a side of the smaller."""
+    if 0 in one or 0 in other:
         return False
-    (width, height), (frame_width, frame_height) = inferred, frame
+    (width, height), (larger_width, larger_height) = sorted((one, other), key=lambda size: size[0] * size[1])
     return (
-        abs(height - width * frame_height / frame_width) <= _ROUNDING_PX
-        or abs(width - height * frame_width / frame_height) <= _ROUNDING_PX
+        abs(height - width * larger_height / larger_width) <= _ROUNDING_PX
+        or abs(width - height * larger_width / larger_height) <= _ROUNDING_PX
     )

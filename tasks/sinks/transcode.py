@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tasks.domain.errors import DeliveryFailed, StorageUnavailable
 from tasks.domain.orientation import to_upright
 from tasks.domain.wording import count_of
+from tasks.sinks.geometry import Size, same_shape
 
 Image = NDArray[np.uint8]  # [height, width, 3], blue first
 
@@ -73,7 +74,8 @@ def transcode(
         mirrored: Whether left and right are then exchanged.
         track: Which of the video tracks is the film, from 0.
         rate: Frames per second.
-        paint: Gets each frame's index in decode order and its upright picture, to change in place.
+        paint: Gets each frame's index in decode order and its upright picture, to change in place. A frame of
+            another shape than the first is shown within black bars and not painted on.
 
     Raises:
         DeliveryFailed: The video cannot be decoded or has no picture.
@@ -159,10 +161,12 @@ class _Transcoder:
         return audio, self._writer.add_stream_from_template(audio)
 
     def _painted(self, frame: Any, paint: Callable[[int, Image], None]) -> Any:
-        # Streams may change size in the middle; the picture stays what it was at the start.
-        image = frame.to_ndarray(format="bgr24", width=self._size[0], height=self._size[1])
+        # Streams may change size in the middle; the copy keeps what it was at the start.
+        fits = same_shape((frame.width, frame.height), self._size)
+        image = _decoded(frame, self._size) if fits else _within_bars(frame, self._size)
         image = _padded(np.ascontiguousarray(to_upright(image, self._rotation, mirrored=self._mirrored)))
-        paint(self._done.frames, image)
+        if fits:
+            paint(self._done.frames, image)
         painted = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(
             format="yuv420p",
             dst_colorspace=None if frame.colorspace == _RGB else frame.colorspace,
@@ -217,6 +221,22 @@ def _film(reader: Any, track: int) -> Any:
     film = next((stream for stream in films if stream in streams[track : track + 1]), films[0])
     film.thread_type = "AUTO"
     return film
+
+
+def _decoded(frame: Any, size: Size) -> Image:
+    image: Image = frame.to_ndarray(format="bgr24", width=size[0], height=size[1])
+    return image
+
+
+def _within_bars(frame: Any, size: Size) -> Image:
+    """The whole picture in the middle of one of another shape, black around it."""
+    width, height = size
+    scale = min(width / frame.width, height / frame.height)
+    inner = _decoded(frame, (max(1, round(frame.width * scale)), max(1, round(frame.height * scale))))
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    image: Image = np.zeros((height, width, 3), np.uint8)
+    image[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return image
 
 
 def _padded(image: Image) -> Image:

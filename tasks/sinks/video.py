@@ -22,6 +22,7 @@ from tasks.sinks.checks import choose_models, require_frames
 from tasks.sinks.draw import Image, Painter
 from tasks.sinks.geometry import orientation_warning
 from tasks.sinks.overlay import Interpolate, Overlay
+from tasks.sinks.sizes import misfit_warnings, without_misfits
 from tasks.sinks.staging import staging
 from tasks.storage.base import Storage
 
@@ -73,11 +74,13 @@ class VideoSink:
             )
         require_frames(delivery.predictions, delivery.info)
         models, warnings = choose_models(delivery.predictions, _DRAWN, "the annotated video")
+        fitting, left_out = without_misfits(models, delivery.info)
+        warnings += misfit_warnings(left_out)
         if aside:
             warnings.append(f"the copy is {printable(key)}: another video has the copy {printable(aside)}")
         overlays = [
             Overlay(model, delivery.predictions.frame_index, delivery.info, self._interpolate, self._min_confidence)
-            for model in models
+            for model in fitting
         ]
         with staging(delivery.results_file.parent, "a video") as folder:
             target = folder / "annotated.mp4"

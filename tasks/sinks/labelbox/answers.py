@@ -30,6 +30,7 @@ class Timeline:
         step_s: The same in seconds.
         frame_count: Frames of the video.
         max_gap_s: What lies further apart is not joined.
+        left_out: bool [F], samples over which nothing is joined: boxes have no place in their pictures.
     """
 
     frame_index: Int64
@@ -38,6 +39,7 @@ class Timeline:
     step_s: float
     frame_count: int
     max_gap_s: float
+    left_out: Bool
 
     def ranges(self, holds: Bool, looked: Bool) -> list[FrameRange]:
         """Frames for which something holds that holds at some samples; classifications are not interpolated.

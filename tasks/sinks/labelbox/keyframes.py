@@ -32,24 +32,30 @@ class Part:
     must_keep: Int64 | None = None
 
 
-def segment_bounds(sample: Int64, time_s: NDArray[np.float64], inferred: Bool, max_gap_s: float) -> list[slice]:
+def segment_bounds(
+    sample: Int64, time_s: NDArray[np.float64], inferred: Bool, max_gap_s: float, left_out: Bool
+) -> list[slice]:
     """Cut a track where the object was looked for and not found for longer than ``max_gap_s``.
 
     A gap in which no frame was inferred ends nothing: nobody looked, so the object may be there.
+    One with a sample that was left out ends it, however short: boxes have no place in that picture.
 
     Args:
         sample: [n] samples that show the object, increasing.
         time_s: [F] time of every sample.
         inferred: [F] False for samples that were not looked at.
+        left_out: [F] True for samples that were left out.
 
     Returns:
         Slices of ``sample``, in order, none empty.
     """
-    looked = np.concatenate(([0], np.cumsum(inferred)))
-    missed = looked[sample[1:]] - looked[sample[:-1] + 1]
+    missed, barred = (
+        passed[sample[1:]] - passed[sample[:-1] + 1]
+        for passed in (np.concatenate(([0], np.cumsum(each))) for each in (inferred, left_out))
+    )
     # A microsecond forgives times that were rounded on their way.
     far = np.diff(time_s[sample]) > max_gap_s + 1e-6
-    cuts = [0, *(np.flatnonzero(far & (missed > 0)) + 1).tolist(), len(sample)]
+    cuts = [0, *(np.flatnonzero((far & (missed > 0)) | (barred > 0)) + 1).tolist(), len(sample)]
     return [slice(first, last) for first, last in pairwise(cuts)]
 
 

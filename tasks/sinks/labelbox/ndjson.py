@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import DeliveryFailed
-from tasks.domain.predictions import Predictions, TaskType
+from tasks.domain.predictions import Bool, Predictions, TaskType
 from tasks.domain.video import VideoInfo, printable
 from tasks.domain.wording import count_of
 from tasks.sinks.base import Delivery
@@ -30,6 +30,7 @@ from tasks.sinks.labelbox.places import PER_PIXEL, Places
 from tasks.sinks.labelbox.statements import Statements, statements_of
 from tasks.sinks.labelbox.style import BOXED, Style
 from tasks.sinks.labelbox.tracks import tracks_of
+from tasks.sinks.sizes import misfit_warnings, without_misfits
 
 # The SDK refuses an import with more annotations of one feature on one data row.
 FEATURE_LIMIT = 5000
@@ -64,14 +65,16 @@ def annotate(delivery: Delivery, style: Style) -> Annotations:
     """
     require_importable(delivery.video, delivery.info)
     require_frames(delivery.predictions, delivery.info)
+    models, left_out = without_misfits(delivery.predictions.models, delivery.info)
+    delivery = replace(delivery, predictions=replace(delivery.predictions, models=models))
     mappings, warnings = _mappings(delivery, style)
     for mapping in mappings:
         require_placeable(mapping.model, delivery.info)
     features = _features(mappings)
-    warnings += playing_warnings(delivery.info)
+    warnings += misfit_warnings(left_out) + playing_warnings(delivery.info)
     if turned := orientation_warning(delivery.info):
         warnings.append(turned)
-    making = _Making(delivery, style, mappings)
+    making = _Making(delivery, style, mappings, left_out)
     drafts = _within_limit([draft for mapping in mappings for draft in making.drafts(mapping)], warnings)
     return Annotations(Lines(drafts), features, _counts(drafts, making.left_out), warnings + making.warnings)
 
@@ -135,10 +138,12 @@ class _Making:
         warnings: For the receipt; complete when all drafts are made.
     """
 
-    def __init__(self, delivery: Delivery, style: Style, mappings: Sequence[SeenModel]) -> None:
+    def __init__(
+        self, delivery: Delivery, style: Style, mappings: Sequence[SeenModel], left_out: Sequence[Bool]
+    ) -> None:
         self._delivery, self._style, self._mappings = delivery, style, mappings
         self._row = DataRow(global_key(delivery.video.uri))
-        self._timeline = _timeline(delivery, style)
+        self._timeline = _timeline(delivery, style, np.logical_or.reduce(left_out))
         self.left_out = Counter[str]()
         self.warnings: list[str] = []
         self._found = {one.key: self._select(one) for one in mappings if one.task in BOXED}
@@ -208,7 +213,7 @@ class _Making:
         )
 
 
-def _timeline(delivery: Delivery, style: Style) -> Timeline:
+def _timeline(delivery: Delivery, style: Style, left_out: Bool) -> Timeline:
     fps = float(delivery.info.fps)
     step = max(1, round(fps / delivery.spec.fps))
     return Timeline(
@@ -218,6 +223,7 @@ def _timeline(delivery: Delivery, style: Style) -> Timeline:
         step_s=step / fps,
         frame_count=delivery.info.frame_count,
         max_gap_s=style.max_gap.total_seconds(),
+        left_out=left_out,
     )
 
 

@@ -125,7 +125,8 @@ def drafts_of(
         identity: Of the job and the model; with a sighting's it makes a uuid that never changes.
     """
     tolerance = int(tolerance_px * PER_PIXEL + 1e-9)
-    bounds = [segment_bounds(one.sample, timeline.time_s, model.inferred, timeline.max_gap_s) for one in found]
+    seen = (timeline.time_s, model.inferred, timeline.max_gap_s, timeline.left_out)
+    bounds = [segment_bounds(one.sample, *seen) for one in found]
     for width in sorted({one.place.shape[1] for one in found}):
         own = [(one, cuts) for one, cuts in zip(found, bounds, strict=True) if one.place.shape[1] == width]
         parts = (_part(one, cut, timeline, details) for one, cuts in own for cut in cuts)

@@ -33,10 +33,13 @@ from tasks.sinks.lightly.names import (
 )
 from tasks.sinks.lightly.objects import skeletons
 from tasks.sinks.lightly.schema import Category, ensure_schema, list_task, task_type_of
-from tasks.sinks.lightly.singletons import FrameFile, Setting, Singleton, Singletons
+from tasks.sinks.lightly.singletons import FrameFile, Setting, Singleton
+from tasks.sinks.lightly.sizes import frame_sizes, without_doubtful_copies
+from tasks.sinks.sizes import misfit_warnings, only, without_misfits
 from tasks.storage.base import Storage
 
 FrameCount = Literal["auto", "decode"]
+SingletonsOf = Callable[[int], Sequence[Singleton]]
 
 # Files of an earlier delivery that are removed at once.
 _REMOVERS = 16
@@ -114,10 +117,12 @@ class LightlySink:
         models, warnings = choose_models(delivery.predictions, KINDS, "LightlyOne")
         if turned := orientation_warning(delivery.info):
             warnings.append(turned)
+        fitting, left_out = without_misfits(models, delivery.info)
+        warnings += misfit_warnings(left_out)
         outputs, counts = [], Counter({"video_frames": delivery.info.frame_count})
-        for model in models:
+        for model, misfit in zip(fitting, left_out, strict=True):
             task = self._task_of(model, delivery.spec)
-            counts.update(self._deliver_model(delivery, model, task, path, warnings))
+            counts.update(self._deliver_model(delivery, model, misfit, task, path, warnings))
             outputs.append(f"{self._store.root}{PREDICTIONS}{task}/")
         return Receipt(outputs=tuple(outputs), counts=dict(counts), warnings=tuple(warnings))
 
@@ -139,19 +144,20 @@ class LightlySink:
             return replace(info, frame_count=self._count_frames(video))
 
     def _deliver_model(
-        self, delivery: Delivery, model: ModelPredictions, task: str, path: str, warnings: list[str]
+        self, delivery: Delivery, model: ModelPredictions, misfit: Bool, task: str, path: str, warnings: list[str]
     ) -> dict[str, int]:
-        """Deliver one model's predictions to its task; return the counts."""
+        """Deliver one model's predictions to its task, but for the misfits among its samples; return the counts."""
         names, info = frame_names(path, delivery.info), delivery.info
         kind = self._kind_of(model, task)
         reach = frames_in(self._max_gap, info.fps)
         speaks = kind.speaks(model, info, self._min_confidence)
-        resized = _resized(model)
-        if left_out := int((speaks & resized).sum()):
-            said = count_of(left_out, "inferred frame was", "inferred frames were")
-            warnings.append(f"{said} left out: the video has another size there")
-        speaks = speaks & ~resized
-        source = sources(delivery.predictions.frame_index, speaks, info.frame_count, self._fill, reach)
+        sizes = frame_sizes(model, info, misfit)
+        if unknown := int((speaks & ~misfit & (sizes.number < 0)).sum()):
+            said = count_of(unknown, "inferred frame was", "inferred frames were")
+            warnings.append(f"{said} left out: the video has another size there, and the service does not tell which")
+        index = delivery.predictions.frame_index
+        source = sources(index, speaks & (sizes.number >= 0), info.frame_count, self._fill, reach)
+        source = without_doubtful_copies(source, index, sizes)
         counts = Counter({"frames": 0})
         # Looked for first: most often there is nothing yet, and what is written now is not stale.
         stale = self._stale(task, names, source)
@@ -159,10 +165,15 @@ class LightlySink:
             classes = delivery.model_classes.get(model.model, ())
             wanted = self._categories(model, classes, kind)
             schema = ensure_schema(self._store, task, kind.task_type, wanted, classes=classes, fixed=kind.fixed)
-            singletons = kind.write(model, Setting(info, schema.ids, schema.keypoints, self._min_confidence))
-            counts["frames"] = self._write(task, names, source, singletons)
-            counts.update(singletons.counts)
-            warnings += singletons.warnings
+            setting = Setting(info, schema.ids, schema.keypoints, self._min_confidence)
+            parts = [
+                kind.write(only(model, sizes.number == number), replace(setting, info=each))
+                for number, each in enumerate(sizes.infos)
+            ]
+            counts["frames"] = self._write(task, names, source, lambda sample: parts[sizes.number[sample]].of(sample))
+            for part in parts:
+                counts.update(part.counts)
+            warnings += dict.fromkeys(said for part in parts for said in part.warnings)
         counts["not_inferred"] = int((~model.inferred).sum())
         counts["stale_removed"] = self._remove(stale)
         if counts["frames"]:
@@ -179,10 +190,10 @@ class LightlySink:
         named = {**shown, **self._keypoints} if kind.task_type == "keypoint-detection" else {}
         return [Category(name, tuple(named.get(name, ()))) for name in dict.fromkeys((*classes, *model.classes))]
 
-    def _write(self, task: str, names: FrameNames, source: Int64, singletons: Singletons) -> int:
+    def _write(self, task: str, names: FrameNames, source: Int64, singletons_of: SingletonsOf) -> int:
         """Write the files of all frames that have a source; of a video that turns out to be wrong, none stays."""
         try:
-            return self._store.write_many(_files(task, names, source, singletons), content_type="application/json")
+            return self._store.write_many(_files(task, names, source, singletons_of), content_type="application/json")
         except DeliveryFailed:
             self._remove(self._stale(task, names, np.full_like(source, -1)))
             raise
@@ -206,16 +217,7 @@ class LightlySink:
         return task_slug(f"{self._task_name}-{model.model}")
 
 
-def _resized(model: ModelPredictions) -> Bool:
-    """bool [F], samples whose image has another size than the first: how large their frames are is not known."""
-    size = model.image_size
-    known: Bool = (size > 0).all(axis=1).reshape(-1)
-    if known.any():
-        known &= (size != size[known][0]).any(axis=1).reshape(-1)
-    return known
-
-
-def _files(task: str, names: FrameNames, source: Int64, singletons: Singletons) -> Iterator[tuple[str, bytes]]:
+def _files(task: str, names: FrameNames, source: Int64, singletons_of: SingletonsOf) -> Iterator[tuple[str, bytes]]:
     """Encode the file of every frame that has a source, in order."""
     encoder = msgspec.json.Encoder()
     frames = np.flatnonzero(source >= 0)
@@ -223,7 +225,7 @@ def _files(task: str, names: FrameNames, source: Int64, singletons: Singletons) 
     last = -1
     for frame, sample in zip(frames.tolist(), source[frames].tolist(), strict=True):
         if sample != last:
-            last, said = sample, singletons.of(sample)
+            last, said = sample, singletons_of(sample)
         name = names.frame(frame)
         yield file_key(task, name), encoder.encode(FrameFile(f"{name}.png", said))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from tasks.domain.video import VideoInfo
 from tasks.plan import Assessment, assess, make_plan, sampled_frames_of
 from tests.rig import Rig
 
+CASES = Path(__file__).parents[2] / "cases"
 RATES = st.sampled_from(
     [Fraction(10), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(60), Fraction(15, 2)]
 )
@@ -165,6 +167,38 @@ def test_what_is_no_video_is_named_as_such(rig: Rig, content: bytes, error: type
 
     assert error is type(assessment.error)
     assert "odd.mp4" in str(assessment.error)
+
+
+@pytest.mark.parametrize(("backend", "fails"), [("roboflow", True), ("local", False)])
+def test_a_mirrored_video_goes_only_to_who_mirrors_it(rig: Rig, backend: str, fails: bool) -> None:
+    """A hosted decoder may not: boxes would be elsewhere, so it is told before anything is paid."""
+    (rig.videos / "mirrored.mp4").write_bytes((CASES / "mirrored_matrix.mp4").read_bytes())
+    run = rig.run()
+    (job,) = (job for job in rig.listed(run) if job.video.name == "mirrored.mp4")
+    inference = run.pipeline.inference.model_copy(update={"backend": backend})
+    pipeline = run.pipeline.model_copy(update={"inference": inference})
+
+    seen = assess(pipeline, run.stores, job.video, None)
+
+    assert fails == isinstance(seen.error, VideoUnreadable)
+    if fails:
+        assert "mirrored.mp4: its display matrix mirrors the picture" in str(seen.error)
+        assert seen.error is not None
+        assert "backend: local" in seen.error.hint
+    else:
+        assert 12 == seen.frames
+
+
+def test_a_film_behind_pictures_is_noted(rig: Rig) -> None:
+    """Whoever counts one picture elsewhere learns which track was taken; the estimate is the film's."""
+    (rig.videos / "film.mov").write_bytes((CASES / "thumb_track_first.mov").read_bytes())
+    run = rig.run()
+    (job,) = (job for job in rig.listed(run) if job.video.name == "film.mov")
+
+    seen = assess(run.pipeline, run.stores, job.video, None)
+
+    assert ("the film is video track 2: what comes before it holds only pictures",) == seen.notes
+    assert 12 == seen.frames
 
 
 def test_more_frames_than_the_video_has_are_refused_with_both_figures(rig: Rig) -> None:

@@ -340,4 +340,4 @@ def test_an_error_of_the_painter_comes_through(tmp_path: Path, target: Path) -> 
 
     source = write_clip(tmp_path / "in.mp4", frames=3)
     with source.open("rb") as file, pytest.raises(ZeroDivisionError):
-        transcode(file, target, size=(64, 48), rotation=0, paint=paint)
+        transcode(file, target, size=(160, 96), rotation=0, paint=paint)

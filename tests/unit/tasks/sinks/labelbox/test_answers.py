@@ -303,7 +303,8 @@ def test_ranges_say_at_every_sample_what_holds_there(data: st.DataObject) -> Non
     looked = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
     holds = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count))) & looked
     frame_count = int(index[-1]) + data.draw(st.integers(1, 10))
-    timeline = Timeline(index, index / 10, data.draw(st.integers(1, 9)), 0.6, frame_count, data.draw(st.floats(0, 3)))
+    step, gap, none = data.draw(st.integers(1, 9)), data.draw(st.floats(0, 3)), np.zeros(count, np.bool_)
+    timeline = Timeline(index, index / 10, step, 0.6, frame_count, gap, none)
 
     found = timeline.ranges(holds, looked)
 

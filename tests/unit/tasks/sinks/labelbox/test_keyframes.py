@@ -93,17 +93,18 @@ def check(frame: Int64, edges: Int64, kept: list[int], tolerance: int) -> None:
         ([0, 3], "1011", 2.9, [(0, 1), (1, 2)]),
         ([0, 1, 2, 3], "1111", 0.5, [(0, 4)]),  # samples further apart than the gap
         ([0, 2, 3, 5], "111111", 1, [(0, 1), (1, 3), (3, 4)]),
+        ([0, 2, 4], "1x111", 9, [(0, 1), (1, 3)]),  # the picture has another shape in between
         ([4], "11111", 1, [(0, 1)]),
     ],
 )
 def test_a_track_is_cut_where_the_object_was_missed_for_too_long(
     sample: list[int], inferred: str, max_gap_s: float, expected: list[tuple[int, int]]
 ) -> None:
-    """A sample a second; ``1`` was inferred, ``0`` was not."""
-    looked = np.array([flag == "1" for flag in inferred])
+    """A sample a second; ``1`` was inferred, ``0`` was not; ``x`` was, and then left out."""
+    looked, left_out = (np.array([flag in flags for flag in inferred]) for flags in ("1x", "x"))
     times = np.arange(len(inferred), dtype=np.float64)
 
-    found = segment_bounds(np.array(sample, np.int64), times, looked, max_gap_s)
+    found = segment_bounds(np.array(sample, np.int64), times, looked, max_gap_s, left_out)
 
     assert expected == [(part.start, part.stop) for part in found]
 
@@ -112,4 +113,4 @@ def test_rounded_times_do_not_cut() -> None:
     """0.6 s minus 0.4 s is a little more than 0.2 s."""
     times, sample = np.array([0.0, 0.4, 0.5, 0.6000001]), np.array([1, 3], np.int64)
 
-    assert 1 == len(segment_bounds(sample, times, np.ones(4, np.bool_), 0.2))
+    assert 1 == len(segment_bounds(sample, times, np.ones(4, np.bool_), 0.2, np.zeros(4, np.bool_)))
