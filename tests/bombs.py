@@ -9,6 +9,7 @@ from tests.clips import write_clip
 
 _LARGE = 16_000
 _MANY = 80_000_000
+_ABSURD = 1_900_000_000
 _START_CODE = b"\0\0\1"
 
 
@@ -120,6 +121,55 @@ def _code(value: int) -> str:
     digits = f"{value + 1:b}"
     return "0" * (len(digits) - 1) + digits
 
+
+def absurd_times(folder: Path) -> Path:
+    """An index with 250 million entries of how long pictures are delayed, as its header says."""
+    path = write_clip(folder / "times.mp4")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ctts") + 8
+    data[at : at + 4] = _numbers(_ABSURD // 8)
+    path.write_bytes(data)
+    return path
+
+
+def absurd_sample(folder: Path) -> Path:
+    """Pictures of 1.9 GB each, by the index."""
+    path = write_clip(folder / "sample.mp4", b_frames=0)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"stsz") + 8
+    data[at : at + 4] = _numbers(_ABSURD)
+    path.write_bytes(data)
+    return path
+
+
+def absurd_picture(folder: Path) -> Path:
+    """Pictures of 65,535 x 65,535 pixels by the container, and of the true size by each picture's header."""
+    path = write_clip(folder / "picture.mp4", b_frames=0)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"avc1", data.index(b"stsd"))
+    data[entry + 28 : entry + 32] = b"\xff" * 4
+    path.write_bytes(data)
+    return path
+
+
+def absurd_element(folder: Path) -> Path:
+    """A WebM whose block has 1.9 GB, as its size says (EBML, RFC 8794)."""
+    path = write_clip(folder / "element.webm", codec="libvpx", b_frames=0)
+    data = path.read_bytes()
+    at = data.index(b"\xa3", data.index(b"\x1f\x43\xb6\x75")) + 1
+    first = data[at]
+    length = 9 - first.bit_length()
+    path.write_bytes(data[:at] + b"\x01" + _ABSURD.to_bytes(7) + data[at + length :])
+    return path
+
+
+# What reads as it should, or is refused for any reason: within its memory.
+ABSURD: dict[str, Callable[[Path], Path]] = {
+    "times": absurd_times,
+    "sample": absurd_sample,
+    "picture": absurd_picture,
+    "element": absurd_element,
+}
 
 BOMBS: dict[str, Callable[[Path], Path]] = {
     "many samples": many_samples,

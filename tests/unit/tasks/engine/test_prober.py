@@ -20,7 +20,7 @@ from tasks.domain.errors import AccessDenied, ReelrouteError, VideoEmpty, VideoT
 from tasks.engine import probe as in_process
 from tasks.engine import prober
 from tasks.engine.prober_protocol import Answer
-from tests.bombs import BOMBS
+from tests.bombs import ABSURD, BOMBS
 
 MIB = 1 << 20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="no other system bounds or tells memory this way")
@@ -70,6 +70,16 @@ def test_what_asks_for_gigabytes_is_refused_within_the_allowance(kind: str, tmp_
         prober.probe(file, size=bomb.stat().st_size)
     assert max(memory) < 768 * MIB
     assert caught.value.message
+
+
+@linux_only
+@pytest.mark.parametrize("kind", ABSURD)
+def test_absurd_numbers_take_no_memory(kind: str, tmp_path: Path) -> None:
+    """Whether such a file can still be read or not: the processes stay in their memory, and nothing else is raised."""
+    odd = ABSURD[kind](tmp_path)
+    with watched(serving()) as memory, odd.open("rb") as file, suppress(VideoTooLarge, VideoUnreadable):
+        assert 30 == prober.probe(file).frame_count
+    assert max(memory) < 768 * MIB
 
 
 @linux_only
