@@ -92,6 +92,8 @@ def with_nightlies(deployments: list[Declared], schedules: Mapping[str, Schedule
 def scheduled_pipelines(asked: Mapping[str, Schedule]) -> dict[str, Schedule]:
     """Pipeline -> when it runs: what was asked for, and what pipeline files that have a name say.
 
+    Who asks says when; whether a run waits is the file's to say.
+
     Raises:
         PipelineInvalid: A file with a schedule has mistakes.
         InputInvalid: A pipeline that was asked for does not exist.
@@ -103,14 +105,15 @@ def scheduled_pipelines(asked: Mapping[str, Schedule]) -> dict[str, Schedule]:
         schedule = load_pipeline(name).schedule
         if schedule is not None:
             found[name] = schedule
-    for name in asked:
+    for name, schedule in asked.items():
         try:
-            load_pipeline(name)
+            own = load_pipeline(name).schedule
         except PipelineInvalid:
             raise
         except InputInvalid as error:
             raise InputInvalid(f"--nightly {name}: {error.message}", hint=error.hint) from None
-    return found | dict(asked)
+        found[name] = schedule.model_copy(update={"wait": own.wait}) if own else schedule
+    return found
 
 
 def read_nightly(text: str) -> tuple[str, Schedule]:

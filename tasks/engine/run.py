@@ -105,7 +105,7 @@ def _fill(
                 reasons[key] = error.message
     for key, reason in reasons.items():
         if columns[key].nulls == frames:
-            raise ModelInvalid(f"{key} failed on all of {count_of(frames, 'frame')}, at last with: {reason}")
+            raise ModelInvalid(f"{key} failed on each of {count_of(frames, 'frame')}, at last with: {reason}")
     return frames
 
 

@@ -99,6 +99,9 @@ def test_each_pipeline_with_a_schedule_gets_a_deployment_of_its_own(here: Path) 
     assert "nightly-ingest" not in made
     assert {"adhoc-ingest", "collect", "replay", "ingest-shard"} <= set(made)
 
+    later = scheduled_pipelines({"yard": Schedule(cron="0 3 * * *")})["yard"]
+    assert ("0 3 * * *", "UTC", False) == (later.cron, later.timezone, later.wait)  # whether it waits, the file says
+
 
 def test_collect_comes_by_the_clock_only_where_a_pipeline_does_not_wait() -> None:
     """For everybody else it would be a process a minute, and most of what the list of runs shows."""

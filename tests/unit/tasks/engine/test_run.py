@@ -136,7 +136,7 @@ def test_a_frame_on_which_a_model_fails_is_null(tmp_path: Path, dog: Detector) -
 def test_a_model_that_never_works_fails_the_video(clip: ClipPath, tmp_path: Path, dog: Detector) -> None:
     """Results of nothing but null would look like success."""
     fragile = load_detector(gather_model(tmp_path / "fragile.onnx"))
-    with pytest.raises(ModelInvalid, match="fragile failed on all 6 frames"):
+    with pytest.raises(ModelInvalid, match="fragile failed on each of 6 frames"):
         infer(clip("faststart.mp4"), {"pets": dog, "fragile": fragile}, tmp_path / "results.json")
     assert [] == list(tmp_path.glob("*results*"))
 
