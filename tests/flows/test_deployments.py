@@ -41,7 +41,9 @@ ADHOC = "adhoc-ingest/adhoc-ingest"
 def running(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Iterator[Studio]:
     """A server with our deployments and one worker, for all tests here; the ledger is in PostgreSQL."""
     with postgres.database() as name, studio(tmp_path_factory.mktemp("studio"), postgres.url(name)) as made:
-        made.pipeline("yard", 2, more='schedule: {cron: "30 2 * * *", timezone: Asia/Tokyo, wait: false}')
+        made.pipeline("yard", 2, more='schedule: {cron: "30 2 * * *", timezone: Asia/Tokyo}')
+        # Runs that leave their jobs, though not while we look: they give `collect` a schedule.
+        made.pipeline("leaving", 1, more='schedule: {cron: "0 0 29 2 *", wait: false}')
         first = made.orchestra.reelroute("deploy", "--json")
         assert 0 == first.returncode, first.stderr
         made.first_deploy = json.loads(first.stdout)
