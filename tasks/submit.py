@@ -209,7 +209,8 @@ async def _keep_id(run: Run, job: JobRecord, job_id: str) -> JobRecord:
         await asyncio.wait({recording}, timeout=PROMPT_S)
         if recording.done() and not recording.exception():
             return recording.result()
-        where = _keep_beside(run, job, taken)
+        # A ledger that is only slow has it a moment later: nothing to be warned of.
+        where = _keep_beside(run, job, taken, logging.WARNING if recording.done() else logging.INFO)
         recorded = await recording
     except (LedgerUnusable, LedgerUnavailable, LedgerConflict) as error:
         raise type(error)(f"{error.message}; {where}", hint=error.hint) from None
@@ -241,7 +242,7 @@ async def _record_id(run: Run, job: JobRecord, taken: TakenJob) -> JobRecord:
             return after
 
 
-def _keep_beside(run: Run, job: JobRecord, taken: TakenJob) -> str:
+def _keep_beside(run: Run, job: JobRecord, taken: TakenJob, level: int = logging.WARNING) -> str:
     """Write an id down that the ledger does not have; say where it is, and loudly if that is nowhere."""
     # Not in a thread: whoever is cancelled does not come back from one. It is one line, and one sync of the disk.
     shown = printable(taken.job_id)
@@ -253,7 +254,7 @@ def _keep_beside(run: Run, job: JobRecord, taken: TakenJob) -> str:
         log.error("%s: %s", job.video, said)
     else:
         said = f"job {shown} was taken, and its id is kept in {place} for the next run"
-        log.warning("%s: the ledger does not take its id now: %s", job.video, said)
+        log.log(level, "%s: the ledger does not take its id now: %s", job.video, said)
     return said
 
 

@@ -80,7 +80,7 @@ async def test_a_storm(videos: int, tmp_path: Path, prefect_server: str, monkeyp
         service.verdicts = {job: VERDICTS[kind][0] for job, kind in failed.items()}
         service.bodies = {job: MALFORMED[kind] for job, kind in malformed.items()}
         for flow in ("ingest", "collect"):
-            monkeypatch.setattr(f"flows.{flow}.open_run", lambda name: in_the_storm(name, settings, service))
+            monkeypatch.setattr(f"flows.{flow}.open_run", lambda name, **_: in_the_storm(name, settings, service))
 
         stopped = True
         while stopped:  # a few answers of others in a row end a run; the next goes on

@@ -68,6 +68,7 @@ class Finished:
     @property
     def json(self) -> dict[str, Any]:
         """The one object on stdout."""
+        assert self.stdout, f"ended with {self.code}, and printed no object: {self.stderr}"
         value: dict[str, Any] = json.loads(self.stdout)
         return value
 

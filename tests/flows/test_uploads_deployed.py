@@ -65,14 +65,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) 
     with postgres.database() as name, studio(tmp_path_factory.mktemp("studio"), postgres.url(name)) as made:
         deployed = made.orchestra.reelroute("deploy", "--json")
         assert 0 == deployed.returncode, deployed.stderr
-        asyncio.run(made.orchestra.ask(leave_collecting_out))
         yield made
-
-
-async def leave_collecting_out(client: PrefectClient) -> None:
-    """A run of ``collect`` every minute would only make the tests slow."""
-    collect = await client.read_deployment_by_name("collect/collect")
-    await client.update_deployment_schedule(collect.id, collect.schedules[0].id, active=False)
 
 
 @pytest.fixture
