@@ -188,7 +188,7 @@ async def test_less_detail_is_one_task_run_and_the_same_work(rig: Rig, monkeypat
             if names:
                 break
             await asyncio.sleep(0.2)
-    assert {f"{VIDEOS} videos"} == names
+    assert {f"videos: {VIDEOS}"} == names
 
 
 async def test_stored_results_are_taken_over_beside_the_shards(rig: Rig) -> None:
