@@ -61,6 +61,7 @@ def test_runs_and_a_collector_together(
         service.polls = 2
         ended = scene.born_together(newborn, *((command, pipeline, "--json") for command in commands))
 
+        assert [0] * len(commands) == [one.code for one in ended], [one.stderr for one in ended]
         submitted = [one.json["submitted"] for one in ended]
         states = Counter(scene.states().values())
         print(
@@ -68,7 +69,6 @@ def test_runs_and_a_collector_together(
             f"{len(service.jobs)} jobs at the service, most open {service.most_open} of {limit}, {dict(states)}, "
             f"{[one.json['seconds'] for one in ended]} s"
         )
-        assert [0] * len(commands) == [one.code for one in ended], [one.stderr for one in ended]
         assert [] == [word for word in COMPLAINTS for one in ended if word in one.stdout + one.stderr]
         assert {1} == set(submissions(service).values())
         assert (videos, 0) == (len(service.jobs), submitted[-1])
