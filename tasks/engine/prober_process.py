@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from tasks.domain.errors import ReelrouteError
+from tasks.domain.seekable import SeekableFile
 from tasks.engine.memory import be_ended_first, confine
 from tasks.engine.probe import count_by_decoding, probe
 from tasks.engine.prober_protocol import BEGUN, HEADER, LENGTH, WANTED, Answer, Order, received
@@ -25,28 +26,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-class _Lent(io.RawIOBase):
+class _Lent(SeekableFile):
     """The parent's file, read through the line to it."""
 
     def __init__(self, line: socket.socket, size: int) -> None:
-        self._line, self._size = line, size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("seek before the start")
-        self._position = base + offset
-        return self._position
+        super().__init__(size)
+        self._line = line
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from tasks.domain.seekable import SeekableFile
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
@@ -47,7 +49,7 @@ def open_source(source: RangeSource, *, on_close: Callable[[], None] | None = No
     return io.BufferedReader(RangedFile(source, on_close=on_close))
 
 
-class RangedFile(io.RawIOBase):
+class RangedFile(SeekableFile):
     """A read-only file over a `RangeSource`, with a block cache and growing read-ahead.
 
     Scattered reads cost one block each; reads that follow one another double the number of
@@ -68,36 +70,14 @@ class RangedFile(io.RawIOBase):
         cached_blocks: int = CACHED_BLOCKS,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(source.size)
         self._source = source
-        self._size = source.size
         self._block = block
         self._capacity = cached_blocks
         self._on_close = on_close
         self._cache: OrderedDict[int, bytes] = OrderedDict()
-        self._position = 0
         self._next_block = 0  # the block after the last fetched run
         self._ahead = 1
-
-    def readable(self) -> bool:
-        """Always: this file is for reading."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always: ranges can be read in any order."""
-        return True
-
-    def tell(self) -> int:
-        """Current offset in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to an offset, which may lie beyond the end; return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative seek position")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill ``buffer`` from the current offset, at most to the end of a block; 0 at the end."""

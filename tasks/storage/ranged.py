@@ -7,11 +7,11 @@ end and back, so the last blocks are kept, and reading on fetches ever larger pi
 from __future__ import annotations
 
 import io
-import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from tasks.domain.errors import StorageUnavailable
+from tasks.domain.seekable import SeekableFile
 from tasks.domain.video import printable
 from tasks.storage.base import Storage
 
@@ -37,29 +37,13 @@ def open_ranged(storage: Storage, key: str, size: int | None = None) -> BinaryIO
     return cast(BinaryIO, io.BufferedReader(raw, 64 * 1024))
 
 
-class _Blocks(io.RawIOBase):
+class _Blocks(SeekableFile):
     def __init__(self, storage: Storage, key: str, size: int) -> None:
-        self._storage, self._key, self._size = storage, key, size
-        self._position = 0
+        super().__init__(size)
+        self._storage, self._key = storage, key
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._ahead = 1
         self._next = 0  # the block after the last fetched one
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("seek before the start")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         if self._position >= self._size:
